@@ -1,0 +1,1 @@
+"""The `voxport` command line."""
