@@ -93,10 +93,7 @@ def safe_url(url: str) -> str:
             host = f"[{host}]"
         netloc = f"{host}:{parts.port}" if parts.port else host
         query = urlencode(
-            [
-                (k, MASK if is_secret_name(k) else v)
-                for k, v in parse_qsl(parts.query, keep_blank_values=True)
-            ],
+            [(k, MASK if is_secret_name(k) else v) for k, v in parse_qsl(parts.query, keep_blank_values=True)],
             safe="*:/;,",
         )
         return urlunsplit((parts.scheme, netloc, parts.path, query, ""))

@@ -1,0 +1,54 @@
+"""What a protocol needs to know to talk to its vendor: one stream's own copy of the adapter's options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..redaction import Secret, redact, safe_url
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Immutable, and safe to print: credentials mask themselves.
+
+    Attributes:
+        url: where the vendor is, as the user gave it or as the vendor's own default.
+        api_key: the credential, if any.
+        language: BCP-47 tag, or ``None`` for the vendor's default or detection.
+        model: the vendor's model name, or ``None`` for its default.
+        sample_rate: of the audio that goes over the wire, in Hz.
+        channels: of the audio that goes over the wire.
+        interim_results: whether to ask for partial results.
+        keyterms: words and phrases to listen for.
+        options: the vendor's own parameters.
+        headers: additional HTTP headers of the user.
+    """
+
+    url: str
+    api_key: Secret | None = None
+    language: str | None = None
+    model: str | None = None
+    sample_rate: int = 16000
+    channels: int = 1
+    interim_results: bool = True
+    keyterms: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def key(self) -> str:
+        """The plain credential for the wire; empty when there is none."""
+        return self.api_key.reveal() if self.api_key else ""
+
+    def redact(self, text: str, *, limit: int = 500) -> str:
+        """*text* without any credential these settings hold."""
+        return redact(text, [self.api_key, *self.headers.values()], limit=limit)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for people: without credentials."""
+        return self.redact(safe_url(self.url))
