@@ -1,0 +1,117 @@
+"""From whatever went wrong on the wire to a verdict, and from a verdict to LiveKit's typed errors.
+
+The texts name the vendor, the place without credentials, what happened and what to do about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError
+
+from ..protocol import Failure, Settings, Verdict, judge_close, judge_status, retry_after_seconds
+from ..protocol.policy import remedy_for
+from ..redaction import safe_url
+
+__all__ = ["ConnectionFailed", "api_error", "failure_of_close", "failure_of_exception"]
+
+
+class ConnectionFailed(Exception):
+    """A connection ended otherwise than planned. Carries the :class:`~..protocol.Failure`."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def failure_of_exception(error: BaseException, settings: Settings, *, doing: str) -> Failure:
+    """The failure behind an exception of the transport.
+
+    Args:
+        error: what aiohttp or the operating system raised.
+        settings: whose credentials must not show.
+        doing: what was being done, for the text: "connecting", "sending audio".
+    """
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return failure_of_handshake(error.status, error.headers, error.message, settings)
+    verdict = Verdict.TRANSIENT
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        return Failure(f"timed out while {doing}", detail={"timeout": True})
+    if isinstance(error, RedirectRefused):
+        return Failure(
+            f"it redirects to {safe_url(error.location)}; {remedy_for(301)}",
+            Verdict.PERMANENT,
+            status=error.status,
+        )
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
+        verdict = Verdict.PERMANENT
+        text = "the TLS certificate is not valid for this host; check the URL and the trust store"
+    elif isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+        verdict = Verdict.PERMANENT
+        text = "the URL is not valid"
+    elif isinstance(error, aiohttp.ClientConnectorDNSError):
+        text = "the host name cannot be resolved"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        text = f"the connection was refused or failed ({error.os_error.strerror or type(error.os_error).__name__})"
+    elif isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError)):
+        text = f"the connection was lost while {doing}"
+    else:
+        text = f"{type(error).__name__} while {doing}: {error}"
+    return Failure(settings.redact(text), verdict)
+
+
+def failure_of_handshake(
+    status: int, headers: Mapping[str, str] | None, message: str, settings: Settings
+) -> Failure:
+    """The failure behind an HTTP answer that is no WebSocket."""
+    if 200 <= status < 300:
+        text = "the server answered, but not as a WebSocket; check the URL"
+        return Failure(text, Verdict.PERMANENT, status=status)
+    # Deepgram names the reason in a header; others put it in a body that aiohttp does not read.
+    reason = (headers.get("dg-error") if headers else None) or ""
+    retry_after = retry_after_seconds(headers.get("Retry-After") if headers else None)
+    text = f"the handshake was refused with HTTP {status}" + (
+        f" ({settings.redact(reason, limit=200)})" if reason else ""
+    )
+    return Failure(with_remedy(text, status), judge_status(status), status=status, retry_after=retry_after)
+
+
+def failure_of_close(
+    code: int | None, reason: str, settings: Settings, table: Mapping[int, Verdict] | None = None
+) -> Failure:
+    """The failure behind a connection that the vendor closed, with or without a close code."""
+    reason = settings.redact(reason, limit=200)
+    if code is None or code == 1006:
+        text = "the connection broke"
+    else:
+        text = f"the vendor closed the connection with code {code}" + (f" ({reason})" if reason else "")
+    return Failure(with_remedy(text, code), judge_close(code, table), status=code)
+
+
+def with_remedy(text: str, status: int | None) -> str:
+    """*text* and what to do about *status*."""
+    remedy = remedy_for(status)
+    return f"{text}: {remedy}" if remedy else text
+
+
+def api_error(failure: Failure, *, vendor: str, settings: Settings) -> APIError:
+    """LiveKit's exception for *failure*, retryable when it is transient. Raise it ``from None``."""
+    text = settings.redact(f"{vendor} at {settings.shown_url}: {failure.message}", limit=800)
+    retryable = failure.verdict is not Verdict.PERMANENT
+    if failure.detail.get("timeout"):
+        return APITimeoutError(text, retryable=retryable)
+    if failure.status is None:
+        return APIConnectionError(text, retryable=retryable)
+    return APIStatusError(text, status_code=failure.status, retryable=retryable)
+
+
+class RedirectRefused(Exception):
+    """The service redirects, which would carry credentials to a place the user did not name."""
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(f"redirect to {safe_url(location)}")
+        self.status = status
+        self.location = location
