@@ -37,15 +37,16 @@ def failure_of_exception(error: BaseException, settings: Settings, *, doing: str
     """
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return failure_of_handshake(error.status, error.headers, error.message, settings)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return failure_of_response_error(error, settings)
     verdict = Verdict.TRANSIENT
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            doing = "connecting"
         return Failure(f"timed out while {doing}", detail={"timeout": True})
     if isinstance(error, RedirectRefused):
-        return Failure(
-            f"it redirects to {safe_url(error.location)}; {remedy_for(301)}",
-            Verdict.PERMANENT,
-            status=error.status,
-        )
+        where = settings.redact(safe_url(error.location)) if error.location else "a place it does not name"
+        return Failure(f"it redirects to {where}; {remedy_for(301)}", Verdict.PERMANENT, status=error.status)
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
         verdict = Verdict.PERMANENT
         text = "the TLS certificate is not valid for this host; check the URL and the trust store"
@@ -58,9 +59,30 @@ def failure_of_exception(error: BaseException, settings: Settings, *, doing: str
         text = f"the connection was refused or failed ({error.os_error.strerror or type(error.os_error).__name__})"
     elif isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError)):
         text = f"the connection was lost while {doing}"
+    elif isinstance(error, (ValueError, TypeError)):  # refused before anything was sent: a header, a host name
+        verdict = Verdict.PERMANENT
+        text = f"the request cannot be sent ({type(error).__name__}: {error})"
     else:
         text = f"{type(error).__name__} while {doing}: {error}"
     return Failure(settings.redact(text), verdict)
+
+
+def failure_of_response_error(error: aiohttp.ClientResponseError, settings: Settings) -> Failure:
+    """The failure behind aiohttp's exceptions about an HTTP answer, which print the URL with all it holds."""
+    retry_after = retry_after_seconds(error.headers.get("Retry-After") if error.headers else None)
+    if 200 <= error.status < 300:
+        text = "the answer is not what was expected"
+        if isinstance(error, aiohttp.ContentTypeError):
+            kind = (error.headers.get("Content-Type") if error.headers else None) or "something else"
+            kind = kind.partition(";")[0]
+            text = f"expected JSON, got {settings.redact(kind, limit=60)}; check the URL"
+        return Failure(text, Verdict.PERMANENT, status=error.status, detail={"malformed": True})
+    text = f"HTTP {error.status}" + (f" ({settings.redact(error.message, limit=200)})" if error.message else "")
+    if isinstance(error, aiohttp.ContentTypeError):  # says only that the error page is no JSON
+        text = f"HTTP {error.status}"
+    return Failure(
+        with_remedy(text, error.status), judge_status(error.status), status=error.status, retry_after=retry_after
+    )
 
 
 def failure_of_handshake(
@@ -103,9 +125,13 @@ def api_error(failure: Failure, *, vendor: str, settings: Settings) -> APIError:
     retryable = failure.verdict is not Verdict.PERMANENT
     if failure.detail.get("timeout"):
         return APITimeoutError(text, retryable=retryable)
+    if failure.detail.get("malformed"):  # an answer came, but it is no answer of this vendor
+        return APIError(text, retryable=retryable)
     if failure.status is None:
         return APIConnectionError(text, retryable=retryable)
-    return APIStatusError(text, status_code=failure.status, retryable=retryable)
+    error = APIStatusError(text, status_code=failure.status, retryable=retryable)
+    error.retryable = retryable  # the constructor overrules it for 425 and for verdicts of the vendor's own
+    return error
 
 
 class RedirectRefused(Exception):
