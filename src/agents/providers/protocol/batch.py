@@ -71,6 +71,8 @@ class HttpResponse:
                 kind = "an empty body"
             elif head.startswith((b"<!doctype", b"<html")):
                 kind = "an HTML page (is the URL that of a web site, or of a proxy?)"
+            elif "json" in self.content_type or head.startswith((b"{", b"[")):
+                kind = "JSON that is broken off or not UTF-8"
             else:
                 kind = self.content_type or "something else"
             raise ValueError(f"expected JSON, got {kind}") from error
