@@ -1,0 +1,21 @@
+"""The vendors' ways of speaking that the embedded server answers in; one module each."""
+
+from __future__ import annotations
+
+from .base import Dialect, RequestFailed, Services
+from .generic_http import GenericHttp
+from .generic_ws import GenericWebSocket
+from .openai_chat import OpenAIChat
+from .openai_speech import OpenAISpeech
+from .openai_transcriptions import OpenAITranscriptions
+
+__all__ = ["DIALECTS", "Dialect", "RequestFailed", "Services"]
+
+DIALECTS: tuple[type[Dialect], ...] = (
+    GenericHttp,
+    GenericWebSocket,
+    OpenAITranscriptions,
+    OpenAISpeech,
+    OpenAIChat,
+)
+"""What a server answers in unless it is told otherwise."""
