@@ -8,9 +8,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
-__all__ = ["MASK", "Secret", "redact", "resolve_environment", "safe_url", "secret_values"]
+__all__ = [
+    "MASK",
+    "Secret",
+    "is_secret_name",
+    "redact",
+    "resolve_environment",
+    "safe_url",
+    "secret_values",
+    "secrets_in_headers",
+    "secrets_in_url",
+]
 
 MASK = "***"
 
@@ -18,9 +28,10 @@ _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 # Names under which services take a credential in a query string, a header or a body.
 _SECRET_NAME = re.compile(
-    r"(^|[-_.])(api[-_]?key|key|token|jwt|secret|signature|credential|password|authorization|auth)s?$"
-    r"|^(authorization|proxy-authorization|cookie|access_token|x-amz-(signature|security-token|credential))$"
-    r"|subscription-key$",
+    r"(^|[-_.]|api|access|auth|client|session|refresh|subscription)"
+    r"(key|token|jwt|secret|signature|credential|password|authorization|auth)s?$"
+    r"|^(sig|passwd|pwd)$"
+    r"|^cookie$",
     re.IGNORECASE,
 )
 
@@ -57,6 +68,12 @@ class Secret:
 
     def __str__(self) -> str:
         return MASK
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a Secret is not pickled: pass the configuration that names it instead")
@@ -99,6 +116,22 @@ def safe_url(url: str) -> str:
         return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
     except ValueError:
         return "(malformed URL)"
+
+
+def secrets_in_url(url: str) -> tuple[str, ...]:
+    """The credentials that *url* carries in its query, decoded and as they stand there."""
+    try:
+        query = urlsplit(url).query
+    except ValueError:
+        return ()
+    plain = [value for name, value in parse_qsl(query) if is_secret_name(name)]
+    return (*plain, *(quote(value, safe="") for value in plain), *map(quote_plus, plain))
+
+
+def secrets_in_headers(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of *headers*, which all count as secret, and credentials without the scheme ("Bearer") before."""
+    credentials = [part for name, value in headers.items() if is_secret_name(name) for part in value.split()[1:]]
+    return (*headers.values(), *credentials)
 
 
 def secret_values(values: Iterable[str | Secret | None]) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..redaction import Secret, redact, safe_url
+from ..redaction import Secret, redact, safe_url, secrets_in_headers, secrets_in_url
 
 __all__ = ["Settings"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """Immutable, and safe to print: credentials mask themselves.
 
@@ -37,7 +37,16 @@ class Settings:
     interim_results: bool = True
     keyterms: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = {"url": self.shown_url, "api_key": self.api_key, "language": self.language, "model": self.model}
+        shown |= {
+            "sample_rate": self.sample_rate,
+            "options": sorted(self.options),
+            "headers": sorted(self.headers),
+        }
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def key(self) -> str:
@@ -46,7 +55,8 @@ class Settings:
 
     def redact(self, text: str, *, limit: int = 500) -> str:
         """*text* without any credential these settings hold."""
-        return redact(text, [self.api_key, *self.headers.values()], limit=limit)
+        secrets = [self.api_key, *secrets_in_headers(self.headers), *secrets_in_url(self.url)]
+        return redact(text, secrets, limit=limit)
 
     @property
     def shown_url(self) -> str:
