@@ -120,6 +120,9 @@ class BatchProtocol(ABC):
     diarization = False
     """Whether answers carry speakers."""
 
+    sample_rates: frozenset[int] | None = None
+    """The rates it takes, in Hz; other audio is resampled to one of them. ``None``: any rate."""
+
     @abstractmethod
     def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
         """The request that has *audio* recognised."""
