@@ -18,8 +18,8 @@ from typing import Any
 
 from .audio import Resampler
 from .engine import ENGINES
+from .pipe import pack
 from .recogniser import Busy, RecogniserFailed, Result, result_from_json
-from .worker import pack
 
 __all__ = ["DecoderPool", "PoolSession", "default_capacity"]
 

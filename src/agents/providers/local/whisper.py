@@ -28,7 +28,8 @@ class WhisperBackend:
         except Exception as error:  # the package raises whatever its downloader and its runtime raise
             raise RecogniserFailed(
                 f"faster-whisper could not load the model {name!r} ({type(error).__name__}: {error}). "
-                "Fetch it once where there is a network, and give its folder: --engine whisper --model /path/to/model"
+                "Fetch it once where there is a network, and give its folder: "
+                "--engine whisper --model /path/to/model"
             ) from error
 
     def reset(self) -> None:

@@ -1,11 +1,8 @@
 """A decoder in a process of its own: ``python -m agents.providers.local.worker ENGINE [MODEL]``.
 
 pocketsphinx holds Python's GIL while it decodes, so two decoders share one core's work only as two processes.
-The server writes messages to standard input and reads one JSON line for each result from standard output:
-
-    type (1 byte), length (4 bytes, big endian), payload
-    O  open a stream; payload JSON {"interim": bool}      F  flush       R  abandon the stream, answer "reset"
-    A  audio, 16-bit mono at 16 kHz                       E  end, answer "ended"
+The server writes the messages of `pipe` to standard input and reads one JSON line for each result from standard
+output.
 
 The process ends when standard input does, so it cannot outlive its server.
 """
@@ -14,23 +11,16 @@ from __future__ import annotations
 
 import json
 import signal
-import struct
 import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from .engine import ENGINES
+from .pipe import unpack
 from .recogniser import Result, result_to_json
 from .segmenter import Segmenter
 
-__all__ = ["HEADER", "main", "pack"]
-
-HEADER = struct.Struct(">cI")
-
-
-def pack(kind: bytes, payload: bytes = b"") -> bytes:
-    """One message of the pipe."""
-    return HEADER.pack(kind, len(payload)) + payload
+__all__ = ["main"]
 
 
 def main(arguments: list[str]) -> int:
@@ -47,7 +37,7 @@ def main(arguments: list[str]) -> int:
     _say(output, {"type": "loaded"})
     stream = Segmenter(backend)
     source = sys.stdin.buffer
-    while (message := _read(source)) is not None:
+    while (message := unpack(source)) is not None:
         kind, payload = message
         if kind == b"O":
             stream = Segmenter(backend, interim=bool(json.loads(payload)["interim"]))
@@ -62,15 +52,6 @@ def main(arguments: list[str]) -> int:
             stream.close()
             _say(output, {"type": "reset"})
     return 0
-
-
-def _read(source: BinaryIO) -> tuple[bytes, bytes] | None:
-    header = source.read(HEADER.size)
-    if len(header) < HEADER.size:
-        return None
-    kind, length = HEADER.unpack(header)
-    payload = source.read(length)
-    return (kind, payload) if len(payload) == length else None
 
 
 def _write(output: BinaryIO, results: Iterable[Result]) -> None:
