@@ -40,7 +40,12 @@ class Settings:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        shown = {"url": self.shown_url, "api_key": self.api_key, "language": self.language, "model": self.model}
+        shown: dict[str, object] = {
+            "url": self.shown_url,
+            "api_key": self.api_key,
+            "language": self.language,
+            "model": self.model,
+        }
         shown |= {
             "sample_rate": self.sample_rate,
             "options": sorted(self.options),

@@ -60,6 +60,8 @@ class Traits:
         idle_seconds: a vendor that closes after so long without audio did nothing wrong.
         drain_seconds: how long to wait, after the closing message, for the next message.
         session_seconds: after so long the connection is renewed at the end of an utterance; ``None``: never.
+        announces_end: the vendor says when an utterance ends. ``False``: it never does, so every final ends one.
+            ``None``: not known; it counts as announced from the first event about the beginning or end of speech.
         reports_usage: the vendor sends usage itself; otherwise seconds of audio sent are counted.
         promotes_last_partial: at the end the vendor does not finalise the last text, so the last partial counts.
         close_codes: the vendor's own meanings of WebSocket close codes.
@@ -79,6 +81,7 @@ class Traits:
     idle_seconds: float = 3.0
     drain_seconds: float = 10.0
     session_seconds: float | None = None
+    announces_end: bool | None = None
     reports_usage: bool = False
     promotes_last_partial: bool = False
     close_codes: Mapping[int, Verdict] = field(default_factory=dict)

@@ -1,0 +1,324 @@
+"""From what a vendor says to what LiveKit expects to hear.
+
+Per utterance: START, then INTERIM and PREFLIGHT as the text is revised, then FINAL, then END; then the next. The
+vendor may leave out, repeat or delay any of it, and the connection may break in between: the order out is the
+same. Times go in on the clock of the connection and come out on the audio clock of the stream.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+
+from livekit.agents.language import LanguageCode
+from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, SpeechEventType
+from livekit.agents.types import NOT_GIVEN, TimedString
+
+from .events import Event, Final, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
+from .repetition import repeated_prefix, tokens
+
+__all__ = ["TranscriptAssembler"]
+
+_SAME_MOMENT = 0.001
+"""Seconds: times closer than this are the same."""
+_BEYOND = 0.5
+"""Seconds: a time so far after the last audio sent is nonsense, one nearer is a rounding of the vendor."""
+
+
+class TranscriptAssembler:
+    """The transcript of one stream, across all its connections.
+
+    Args:
+        language: what to report where the vendor names none.
+        announces_end: as in :class:`~.streaming.Traits`.
+
+    Attributes:
+        offset: seconds added to every time that goes out (LiveKit's ``start_time_offset``).
+        started_at: wall-clock time of the stream's first sample, for ``speech_start_time``; 0 when unknown.
+        acknowledged: seconds of audio that finals cover.
+        speaking: between START and END.
+        end_held: the vendor announced the end, and the final that belongs before it has not come yet.
+        gives_times: whether the last final said which audio it covers; ``None`` before the first.
+    """
+
+    def __init__(self, *, language: str | None = None, announces_end: bool | None = None) -> None:
+        self.offset = 0.0
+        self.started_at = 0.0
+        self.acknowledged = 0.0
+        self.speaking = False
+        self.end_held = False
+        self._language = LanguageCode(language or "")
+        self._languages: dict[str, LanguageCode] = {}
+        self._announces_end = announces_end
+        self.gives_times: bool | None = None
+        self._said_through = 0.0
+        self._said: deque[tuple[float, float]] = deque(maxlen=32)
+        self._interim: SpeechData | None = None
+        self._interim_end: float | None = None
+        self._request_id = ""
+        self._segment_ids: deque[str] = deque(maxlen=64)
+        # where the clock of the connection stands on that of the stream: (connection, stream) seconds
+        self._anchors: list[tuple[float, float]] = [(0.0, 0.0)]
+        # words of finals without times, and how much audio had been sent when they came
+        self._unplaced: deque[tuple[str, float]] = deque()
+        self._said_before_drop: list[str] = []
+
+    # ------------------------------------------------------------------ the connection
+
+    def connected(self, origin: float, *, request_id: str = "") -> None:
+        """A new connection begins; its audio clock starts at *origin* seconds of the stream."""
+        self._anchors = [(0.0, origin)]
+        self._segment_ids.clear()
+        self._request_id = request_id
+        self.acknowledged = max(self.acknowledged, origin)
+        # audio that is not kept any more is not said again either
+        while self._unplaced and self._unplaced[0][1] <= origin:
+            self._unplaced.popleft()
+        self._said_before_drop = [word for word, _ in self._unplaced]
+
+    def skipped(self, connection: float, stream: float) -> None:
+        """From *connection* seconds on, the connection carries audio from *stream* seconds: audio was lost."""
+        self._anchors.append((connection, stream))
+
+    def identified(self, request_id: str) -> None:
+        """The vendor named this connection."""
+        self._request_id = request_id
+
+    # ------------------------------------------------------------------ what the vendor says
+
+    def accept(self, event: Event, sent: float) -> list[SpeechEvent]:
+        """What LiveKit should hear of *event*, in order.
+
+        Args:
+            event: transcript, speech and usage events; others mean nothing here and give nothing.
+            sent: seconds of the stream's audio that were sent so far; no time can lie beyond.
+        """
+        if isinstance(event, Partial):
+            return self._partial(event, sent)
+        if isinstance(event, Final):
+            return self._final(event, sent)
+        if isinstance(event, SpeechStarted):
+            return self._started(event, sent)
+        if isinstance(event, SpeechEnded):
+            self._announces_end = True
+            return self._ended()
+        if isinstance(event, Usage):
+            return [self.usage(event)]
+        return []
+
+    def flushed(self, position: float) -> list[SpeechEvent]:
+        """The vendor answered a flush that was sent at *position* seconds: all audio before is final."""
+        self.acknowledged = max(self.acknowledged, position)
+        self._unplaced.clear()
+        self._said_before_drop = []
+        return self.release_end() if self._interim is None else []
+
+    def release_end(self) -> list[SpeechEvent]:
+        """END, if it waits for a final that will not come any more."""
+        return [self._end()] if self.end_held else []
+
+    def finish(self) -> list[SpeechEvent]:
+        """The stream is over. Text the vendor never made final counts as final: it is the last that was heard."""
+        out: list[SpeechEvent] = []
+        if self._interim is not None:
+            last, self._interim = self._interim, None
+            out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, last))
+        if self.speaking:
+            out.append(self._end())
+        return out
+
+    def usage(self, usage: Usage) -> SpeechEvent:
+        """LiveKit's event for an increment of usage."""
+        return SpeechEvent(
+            type=SpeechEventType.RECOGNITION_USAGE,
+            request_id=self._request_id,
+            recognition_usage=RecognitionUsage(
+                audio_duration=usage.audio_seconds,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+            ),
+        )
+
+    # ------------------------------------------------------------------ one kind of event each
+
+    def _partial(self, partial: Partial, sent: float) -> list[SpeechEvent]:
+        start, end = self._span(partial, sent)
+        if end is not None and end <= self._said_through + _SAME_MOMENT:
+            return []  # about audio that is final already
+        text = partial.text.strip()
+        if text and self._said_before_drop:
+            text, _ = repeated_prefix(self._said_before_drop, text)
+            if not text:
+                return []
+        if not text:
+            return self._retract()
+        out = self._speak(start)
+        self.end_held = False
+        self._interim = self._data(partial, text, start, end, self._timed(partial.words, sent))
+        self._interim_end = end
+        kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
+        out.append(self._transcript(kind, self._interim, partial.request_id))
+        return out
+
+    def _final(self, final: Final, sent: float) -> list[SpeechEvent]:
+        start, end = self._span(final, sent)
+        text = final.text.strip()
+        if text and self._repeats(final, start, end):
+            return []
+        words = final.words
+        if end is not None:
+            self.acknowledged = max(self.acknowledged, end)
+        if text and end is None:
+            text, words = self._without_said_before_drop(text, words)
+            self._unplaced.extend((word, sent) for word in tokens(text))
+        elif text and end is not None:
+            self._said_through = max(self._said_through, end)
+            self._said.append((start if start is not None else end, end))
+        if text:
+            self.gives_times = end is not None
+            out = self._speak(start)
+            self._interim = None
+            data = self._data(final, text, start, end, self._timed(words, sent))
+            out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, data, final.request_id))
+        else:
+            out = self._retract() if self._covers_interim(end) else []
+        if final.ends_utterance:
+            self._announces_end = True
+        if final.ends_utterance or self.end_held or (text and not self._announces_end):
+            out.extend(self._ended())
+        return out
+
+    def _started(self, event: SpeechStarted, sent: float) -> list[SpeechEvent]:
+        self._announces_end = True
+        out = self.release_end()
+        out.extend(self._speak(self._time(event.at, sent)))
+        return out
+
+    def _ended(self) -> list[SpeechEvent]:
+        if not self.speaking:
+            return []
+        if self._interim is not None:  # some vendors announce the end before the text
+            self.end_held = True
+            return []
+        return [self._end()]
+
+    # ------------------------------------------------------------------ parts
+
+    def _speak(self, at: float | None) -> list[SpeechEvent]:
+        if self.speaking:
+            return []
+        self.speaking = True
+        onset = self.started_at + at if at is not None and self.started_at else None
+        return [
+            SpeechEvent(type=SpeechEventType.START_OF_SPEECH, request_id=self._request_id, speech_start_time=onset)
+        ]
+
+    def _end(self) -> SpeechEvent:
+        self.speaking = False
+        self.end_held = False
+        return SpeechEvent(type=SpeechEventType.END_OF_SPEECH, request_id=self._request_id)
+
+    def _retract(self) -> list[SpeechEvent]:
+        """Replace a partial the vendor took back, or LiveKit would keep it and commit it later."""
+        last, self._interim = self._interim, None
+        if last is None:
+            return []
+        empty = SpeechData(language=last.language, text="")
+        return [self._transcript(SpeechEventType.INTERIM_TRANSCRIPT, empty)]
+
+    def _covers_interim(self, end: float | None) -> bool:
+        return end is None or self._interim_end is None or self._interim_end <= end + _SAME_MOMENT
+
+    def _repeats(self, final: Final, start: float | None, end: float | None) -> bool:
+        """Whether the vendor says the same segment again."""
+        if final.segment_id is not None:
+            if final.segment_id in self._segment_ids:
+                return True
+            self._segment_ids.append(final.segment_id)
+        if end is None or end > self._said_through + _SAME_MOMENT:
+            return False
+        if start is None:
+            return True
+        half = (end - start) / 2  # a final that comes late lies between the others, a repetition lies on one
+        return any(min(end, e) - max(start, s) >= half for s, e in self._said)
+
+    def _without_said_before_drop(self, text: str, words: list[Word] | None) -> tuple[str, list[Word] | None]:
+        if not self._said_before_drop:
+            return text, words
+        fresh, met = repeated_prefix(self._said_before_drop, text)
+        del self._said_before_drop[:met]
+        if fresh == text:
+            return text, words
+        kept = len(fresh.split())
+        return fresh, words[-kept:] if words and kept and len(words) == len(text.split()) else None
+
+    def _data(
+        self, segment: Segment, text: str, start: float | None, end: float | None, words: list[TimedString] | None
+    ) -> SpeechData:
+        language = self._language
+        if segment.language:
+            known = self._languages.get(segment.language)
+            if known is None:
+                known = LanguageCode(segment.language)
+                if len(self._languages) < 64:
+                    self._languages[segment.language] = known
+            language = known
+        return SpeechData(
+            language=language,
+            text=text,
+            start_time=start + self.offset if start is not None else 0.0,
+            end_time=end + self.offset if end is not None else 0.0,
+            confidence=segment.confidence,
+            speaker_id=segment.speaker,
+            words=words,
+            metadata=segment.metadata,
+        )
+
+    def _transcript(self, kind: SpeechEventType, data: SpeechData, request_id: str = "") -> SpeechEvent:
+        return SpeechEvent(type=kind, request_id=request_id or self._request_id, alternatives=[data])
+
+    # ------------------------------------------------------------------ time
+
+    def _time(self, at: float | None, sent: float) -> float | None:
+        """*at* seconds of the connection on the stream's clock; ``None`` for times that cannot be."""
+        if at is None or not isinstance(at, (int, float)) or not math.isfinite(at) or at < 0:
+            return None
+        anchors = self._anchors
+        connection, stream = (
+            anchors[0] if len(anchors) == 1 else anchors[bisect_right(anchors, (at, math.inf)) - 1]
+        )
+        placed = stream + at - connection
+        if placed > sent:
+            return sent if placed <= sent + _BEYOND else None
+        return placed
+
+    def _span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
+        start, end = self._time(segment.start, sent), self._time(segment.end, sent)
+        if end is None and segment.words:
+            end = self._time(segment.words[-1].end, sent)
+        if start is None and segment.words:
+            start = self._time(segment.words[0].start, sent)
+        if start is not None and end is not None and start > end:
+            return None, None
+        return start, end
+
+    def _timed(self, words: Sequence[Word] | None, sent: float) -> list[TimedString] | None:
+        if not words:
+            return None
+        offset = self.offset
+        timed = []
+        for word in words:
+            start, end = self._time(word.start, sent), self._time(word.end, sent)
+            timed.append(
+                TimedString(
+                    word.text,
+                    start_time=start + offset if start is not None else NOT_GIVEN,
+                    end_time=end + offset if end is not None else NOT_GIVEN,
+                    confidence=word.confidence,
+                    start_time_offset=offset,
+                    speaker_id=word.speaker,
+                )
+            )
+        return timed

@@ -1,0 +1,184 @@
+"""The memory of the stream: every sample no FINAL has covered yet, ready to be sent again.
+
+Positions count samples since the stream began (its audio clock). Three of them move forwards only:
+``acknowledged`` ≤ ``end``, and ``sent``, which :meth:`ReplayBuffer.rewind` takes back to ``acknowledged``.
+
+Audio is kept until it is acknowledged, but no longer than *keep_seconds*. What had to be let go is counted in
+:attr:`ReplayBuffer.dropped`, in two ways: audio that was never sent counts at once; audio that was sent but not
+acknowledged counts when a reconnect would have needed it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Union
+
+from .audio import AudioForm
+
+__all__ = ["FLUSH", "Chunk", "ReplayBuffer", "Samples", "is_loud"]
+
+_BYTES_PER_SAMPLE: Final = 2
+_MAX_PENDING_FLUSHES: Final = 64
+
+Samples = Union[bytes, bytearray, memoryview]
+Chunk = tuple[int, Samples]
+"""The position of the first sample, and the samples: mono, signed 16-bit, little-endian."""
+
+
+class _Flush:
+    def __repr__(self) -> str:
+        return "FLUSH"
+
+
+FLUSH: Final = _Flush()
+"""Taken from the buffer where the caller flushed."""
+
+
+def is_loud(samples: Samples, peak: int) -> bool:
+    """Whether *samples* exceed *peak*. Every 16th is enough to see speech, and costs next to nothing."""
+    view = memoryview(samples).cast("B").cast("h")[::16]
+    return len(view) > 0 and (max(view) > peak or min(view) < -peak)
+
+
+class ReplayBuffer:
+    """Audio between the caller and the vendor.
+
+    Args:
+        sample_rate: Hz, of the audio that goes over the wire.
+        keep_seconds: how much audio is kept at most, counted in audio and in age: audio pushed faster than real
+            time is not old yet.
+        form: the vendor's chunk sizes, kept when a chunk is cut in two by an acknowledgement.
+    """
+
+    def __init__(self, sample_rate: int, *, keep_seconds: float, form: AudioForm | None = None) -> None:
+        form = form or AudioForm()
+        self.sample_rate = sample_rate
+        self._keep_seconds = keep_seconds
+        self._keep_samples = keep_seconds * sample_rate
+        self._min_chunk = form.min_chunk_ms * sample_rate // 1000
+        self._max_chunk = form.max_chunk_ms * sample_rate // 1000
+        self._chunks: deque[tuple[int, Samples, float]] = deque()  # position, samples, time of arrival
+        self._next = 0  # index of the first chunk not sent yet
+        self._flushes: deque[int] = deque()  # positions, oldest first
+        self._flushes_sent = 0
+        self.acknowledged = 0
+        self.end = 0
+        self.sent = 0
+        self.dropped = 0
+
+    def append(self, samples: Samples, now: float) -> None:
+        """Add audio that arrived at *now* (seconds of any monotonic clock)."""
+        self._chunks.append((self.end, samples, now))
+        self.end += len(samples) // _BYTES_PER_SAMPLE
+        if self.end - self._chunks[0][0] > self._keep_samples:
+            self._let_go(now)
+
+    def _let_go(self, now: float) -> None:
+        chunks = self._chunks
+        oldest_kept = now - self._keep_seconds
+        while len(chunks) > 1 and self.end - chunks[0][0] > self._keep_samples and chunks[0][2] < oldest_kept:
+            _, samples, _ = chunks.popleft()
+            if self._next:
+                self._next -= 1
+            else:
+                self.dropped += len(samples) // _BYTES_PER_SAMPLE
+                self.sent = self.acknowledged = chunks[0][0]
+
+    def flush(self) -> None:
+        """Remember that the caller flushed here."""
+        self._flushes.append(self.end)
+        if len(self._flushes) > _MAX_PENDING_FLUSHES:  # a vendor that never answers
+            self._flushes.popleft()
+            self._flushes_sent = max(0, self._flushes_sent - 1)
+
+    def take(self) -> Chunk | _Flush | None:
+        """The next thing to send, in order; ``None`` when all is sent."""
+        flushes = self._flushes
+        if self._flushes_sent < len(flushes) and flushes[self._flushes_sent] <= self.sent:
+            self._flushes_sent += 1
+            return FLUSH
+        if self._next == len(self._chunks):
+            return None
+        position, samples, _ = self._chunks[self._next]
+        self._next += 1
+        self.sent = position + len(samples) // _BYTES_PER_SAMPLE
+        return position, samples
+
+    def acknowledge(self, position: int) -> None:
+        """All audio before *position* is final: it need not be kept."""
+        position = min(position, self.sent)
+        if position <= self.acknowledged:
+            return
+        self.acknowledged = position
+        chunks = self._chunks
+        while self._next and chunks[0][0] + len(chunks[0][1]) // _BYTES_PER_SAMPLE <= position:
+            chunks.popleft()
+            self._next -= 1
+
+    def flush_answered(self) -> int | None:
+        """The vendor answered the oldest flush it was sent: everything before that flush is final.
+
+        Returns the position of that flush, or ``None`` when none was waiting for an answer.
+        """
+        if not self._flushes_sent:
+            return None
+        self._flushes_sent -= 1
+        position = self._flushes.popleft()
+        self.acknowledge(position)
+        return position
+
+    def rewind(self) -> int:
+        """Start again on a new connection: the next :meth:`take` gives the first sample that is not final.
+
+        Returns that sample's position. Flushes that were sent and whose audio is final by now have done their
+        work; the others are sent again.
+        """
+        chunks = self._chunks
+        self._next = 0
+        if chunks and chunks[0][0] > self.acknowledged:
+            self.dropped += chunks[0][0] - self.acknowledged
+            self.acknowledged = chunks[0][0]
+        elif not chunks and self.end > self.acknowledged:
+            self.dropped += self.end - self.acknowledged
+            self.acknowledged = self.end
+        while self._flushes_sent and self._flushes[0] <= self.acknowledged:
+            self._flushes.popleft()
+            self._flushes_sent -= 1
+        self._flushes_sent = 0
+        self.sent = self.acknowledged
+        if chunks and chunks[0][0] < self.acknowledged:
+            self._cut_first()
+        return self.acknowledged
+
+    def _cut_first(self) -> None:
+        """Take the part that is final off the first chunk; join a rest that is too short to the next chunk."""
+        position, samples, arrived = self._chunks.popleft()
+        done = self.acknowledged - position
+        rest: Samples = memoryview(samples).cast("B")[done * _BYTES_PER_SAMPLE :]
+        if not rest:
+            return
+        if self._chunks and len(rest) < self._min_chunk * _BYTES_PER_SAMPLE:
+            following = self._chunks[0][1]
+            if len(rest) + len(following) <= self._max_chunk * _BYTES_PER_SAMPLE:
+                rest = b"".join((rest, following))
+                self._chunks.popleft()
+        self._chunks.appendleft((self.acknowledged, rest, arrived))
+
+    def loud_seconds(self, peak: int) -> float:
+        """Seconds of chunks that are not final and exceed *peak* (of 32767) somewhere: they may hold speech."""
+        loud = 0
+        for position, samples, _ in self._chunks:
+            count = len(samples) // _BYTES_PER_SAMPLE
+            if position + count > self.acknowledged and is_loud(samples, peak):
+                loud += min(count, position + count - self.acknowledged)
+        return loud / self.sample_rate
+
+    @property
+    def unsent(self) -> int:
+        """Samples that wait to be sent on this connection."""
+        return self.end - self.sent
+
+    @property
+    def all_final(self) -> bool:
+        """Whether every sample is acknowledged."""
+        return self.acknowledged >= self.end

@@ -1,0 +1,115 @@
+"""From LiveKit's frames to the chunks a vendor likes: mono, at the wire's rate, joined and cut as needed.
+
+A frame that already is a good chunk passes without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import av
+import numpy as np
+from livekit import rtc
+
+from ..protocol import AudioForm
+from ..protocol.replay import Samples
+
+__all__ = ["AudioFeed"]
+
+_BYTES_PER_SAMPLE = 2
+
+
+class AudioFeed:
+    """Cuts the audio of one stream.
+
+    Args:
+        input_rate: Hz of the frames.
+        channels: of the frames; more than one are averaged to mono.
+        wire_rate: Hz of the chunks.
+        form: the vendor's chunk sizes.
+    """
+
+    def __init__(self, *, input_rate: int, channels: int, wire_rate: int, form: AudioForm) -> None:
+        self.input_rate = input_rate
+        self.channels = channels
+        self.wire_rate = wire_rate
+        self._min_bytes = form.min_chunk_ms * wire_rate // 1000 * _BYTES_PER_SAMPLE
+        self._max_bytes = max(form.max_chunk_ms * wire_rate // 1000, 1) * _BYTES_PER_SAMPLE
+        self._pending: list[Samples] = []
+        self._pending_bytes = 0
+        self._resampler: av.AudioResampler | None = None
+        if input_rate != wire_rate:
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=wire_rate)
+
+    def push(self, frame: rtc.AudioFrame) -> Sequence[Samples]:
+        """Take a frame; return the chunks that are complete with it.
+
+        Raises:
+            ValueError: the frame has another rate or number of channels than the stream began with.
+        """
+        if frame.sample_rate != self.input_rate or frame.num_channels != self.channels:
+            raise ValueError(
+                f"the stream began with {self.input_rate} Hz and {self.channels} channel(s); "
+                f"a frame came with {frame.sample_rate} Hz and {frame.num_channels}"
+            )
+        samples: Samples = frame.data.cast("B")
+        if self.channels > 1:
+            samples = downmix(samples, self.channels)
+        if self._resampler is not None:
+            samples = self._resample(samples)
+        if not self._pending and self._min_bytes <= len(samples) <= self._max_bytes:
+            return (samples,)
+        return self._join(samples)
+
+    def flush(self) -> Sequence[Samples]:
+        """The rest, however short: what was joined so far and what the resampler holds back."""
+        chunks: list[Samples] = []
+        if self._resampler is not None:
+            tail = b"".join(_plane(out) for out in self._resampler.resample(None))
+            # a flushed resampler takes no more audio; the next utterance gets a new one
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=self.wire_rate)
+            chunks.extend(self._join(tail))
+        if self._pending_bytes:
+            chunks.append(self._take_pending())
+        return chunks
+
+    def _resample(self, samples: Samples) -> bytes:
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // _BYTES_PER_SAMPLE)
+        frame.sample_rate = self.input_rate
+        frame.planes[0].update(bytes(samples))
+        assert self._resampler is not None
+        return b"".join(_plane(out) for out in self._resampler.resample(frame))
+
+    def _join(self, samples: Samples) -> list[Samples]:
+        if samples:
+            self._pending.append(samples)
+            self._pending_bytes += len(samples)
+        if self._pending_bytes < max(self._min_bytes, 1):
+            return []
+        whole = self._take_pending()
+        if len(whole) <= self._max_bytes:
+            return [whole]
+        view = memoryview(whole)
+        pieces: list[Samples] = [view[i : i + self._max_bytes] for i in range(0, len(view), self._max_bytes)]
+        if len(pieces[-1]) < self._min_bytes:  # too short by itself: the next frame completes it
+            self._pending.append(pieces.pop())
+            self._pending_bytes = len(self._pending[0])
+        return pieces
+
+    def _take_pending(self) -> Samples:
+        whole = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        self._pending_bytes = 0
+        return whole
+
+
+def downmix(samples: Samples, channels: int) -> bytes:
+    """The mean of interleaved 16-bit *channels*."""
+    interleaved = np.frombuffer(samples, dtype="<i2").reshape(-1, channels)
+    mono: bytes = interleaved.mean(axis=1).astype("<i2").tobytes()
+    return mono
+
+
+def _plane(frame: av.AudioFrame) -> bytes:
+    # a plane is padded for alignment: only its samples count
+    return bytes(frame.planes[0])[: frame.samples * _BYTES_PER_SAMPLE]

@@ -1,0 +1,234 @@
+"""One connection to a vendor: the socket, the talk on it, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import aiohttp
+
+from ..protocol import Conversation, Failure, Settings, StreamingProtocol, Traits, Verdict, WireMessage
+from .exchange import run_flow
+from .failures import ConnectionFailed, failure_of_close, failure_of_exception
+from .sessions import SessionSource, redirects_refused
+
+__all__ = ["NO_STATUS", "Link", "connect"]
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""No vendor's message comes near this; a larger one ends the connection."""
+
+_CLOSE_SECONDS = 0.5
+"""How long to wait for the vendor's half of the closing handshake."""
+
+_LOUD_SECONDS = 1.0
+"""So much loud audio without an answer is more than a cough."""
+
+NO_STATUS = 1005
+"""A close frame without a code (RFC 6455 section 7.4.1)."""
+
+
+class Link:
+    """An open WebSocket and the conversation on it.
+
+    Attributes:
+        conversation: the protocol's memory of this connection.
+        live: audio may be sent.
+        sending: somebody is in :meth:`WebSocketSpeechStream._send_pending`; there is one writer at a time.
+        samples: samples of audio sent on this connection.
+        closing: the closing message was sent.
+        drained: and the vendor has given all that was left.
+    """
+
+    def __init__(
+        self,
+        ws: aiohttp.ClientWebSocketResponse[bool],
+        conversation: Conversation,
+        settings: Settings,
+        traits: Traits,
+    ) -> None:
+        self._ws = ws
+        self._loop = asyncio.get_running_loop()
+        self._ended: Failure | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.conversation = conversation
+        self.settings = settings
+        self.traits = traits
+        self.opened_at = self._loop.time()
+        self.live_at = self.opened_at
+        self.last_sent = self.opened_at
+        self.last_received = self.opened_at
+        self.send_began: float | None = None
+        self.live = False
+        self.sending = False
+        self.samples = 0
+        self.origin = 0
+        self.closing = False
+        self.closing_since = 0.0
+        self.drained = False
+        self.loud_since_received = 0
+        self.unreadable = 0
+
+    async def send(self, messages: Sequence[WireMessage]) -> None:
+        """Send *messages* in order.
+
+        Raises:
+            ConnectionFailed: the connection is lost.
+        """
+        ws = self._ws
+        self.last_sent = self.send_began = self._loop.time()
+        try:
+            for message in messages:
+                if isinstance(message, str):
+                    await ws.send_str(message)
+                else:
+                    await ws.send_bytes(message)  # type: ignore[arg-type]  # aiohttp takes any buffer
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise ConnectionFailed(failure_of_exception(error, self.settings, doing="sending audio")) from None
+        finally:
+            self.send_began = None
+
+    def run(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Run *sending* beside everything else; a failure of it is a failure of the connection."""
+        task = self._loop.create_task(self._run(sending), name="voxport.send")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, sending: Coroutine[Any, Any, None]) -> None:
+        try:
+            await sending
+        except ConnectionFailed as failed:
+            self.fail(failed.failure)
+
+    async def receive(self) -> str | bytes | None:
+        """The next message; ``None`` when the connection ended as planned.
+
+        Raises:
+            ConnectionFailed: it ended otherwise.
+        """
+        message = await self._ws.receive()
+        self.last_received = self._loop.time()
+        self.loud_since_received = 0
+        kind = message.type
+        if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
+            data: str | bytes = message.data
+            return data
+        if self._ended is not None:
+            if self._ended.verdict is Verdict.IGNORE:
+                return None
+            raise ConnectionFailed(self._ended)
+        table = self.traits.close_codes
+        if kind is aiohttp.WSMsgType.CLOSE:
+            reason = message.extra if isinstance(message.extra, str) else ""
+            raise ConnectionFailed(failure_of_close(message.data or NO_STATUS, reason, self.settings, table))
+        error = self._ws.exception() or message.data
+        if isinstance(error, BaseException):
+            raise ConnectionFailed(failure_of_exception(error, self.settings, doing="receiving"))
+        raise ConnectionFailed(failure_of_close(None, "", self.settings, table))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is known to be closed."""
+        return self._ws.closed or self._ended is not None
+
+    def trouble(self, now: float, *, speaking: bool, last_audio_at: float) -> Failure | None:
+        """What is wrong with a connection that looks open; ``None`` when nothing is.
+
+        Args:
+            now: the event loop's time.
+            speaking: an utterance is open, so the vendor has something to say.
+            last_audio_at: when the caller's last frame came.
+        """
+        traits = self.traits
+        if not self.live and now - self.opened_at > traits.ready_seconds:
+            return Failure(f"not ready within {traits.ready_seconds:g} s", detail={"timeout": True})
+        stall = traits.stall_seconds
+        if self.send_began is not None and now - self.send_began > stall:
+            return Failure(f"it takes no audio since {stall:g} s", detail={"timeout": True})
+        expected = speaking or self.loud_since_received > _LOUD_SECONDS * self.settings.sample_rate
+        audio_flows = now - last_audio_at < stall
+        if expected and audio_flows and not self.closing and now - self.last_received > stall:
+            return Failure(f"it answers nothing since {stall:g} s", detail={"timeout": True})
+        return None
+
+    def fail(self, failure: Failure) -> None:
+        """Give the connection up: :meth:`receive` raises *failure*. The socket is cut, for it may be dead."""
+        if self._ended is None:
+            self._ended = failure
+            self.live = False
+            self._abort()
+
+    def finish(self) -> None:
+        """End the connection as planned: :meth:`receive` returns ``None``."""
+        if self._ended is None:
+            self._ended = Failure("", Verdict.IGNORE)
+            self.live = False
+            self.run(self._close_politely())
+
+    async def _close_politely(self) -> None:
+        await self._ws.close()
+
+    def _abort(self) -> None:
+        transport = self._ws.get_extra_info("transport")
+        if transport is not None:
+            transport.abort()
+
+    async def aclose(self) -> None:
+        """Close the socket and wait until nothing of it is left. One given up is not waited for."""
+        self.live = False
+        if self._ended is not None and self._ended.verdict is not Verdict.IGNORE:
+            self._abort()
+        try:
+            await self._ws.close()
+        finally:
+            if not self._ws.closed:  # cancelled in the middle of it
+                self._abort()
+            for task in list(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def connect(
+    source: SessionSource, protocol: StreamingProtocol, settings: Settings, *, timeout: float
+) -> Link:
+    """Open a connection: whatever HTTP requests come first, the handshake, the opening messages.
+
+    Args:
+        timeout: seconds for all of it.
+
+    Raises:
+        ConnectionFailed: with the verdict on why.
+    """
+    try:
+        return await asyncio.wait_for(_connect(source, protocol, settings, timeout), timeout)
+    except asyncio.TimeoutError:
+        raise ConnectionFailed(Failure(f"no connection within {timeout:g} s", detail={"timeout": True})) from None
+
+
+async def _connect(source: SessionSource, protocol: StreamingProtocol, settings: Settings, timeout: float) -> Link:
+    session = source.get()
+    traits = protocol.traits(settings)
+    http_timeout = aiohttp.ClientTimeout(total=timeout)
+    target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
+    try:
+        with redirects_refused(session):
+            ws = await session.ws_connect(
+                target.url,
+                headers=target.headers,
+                protocols=target.subprotocols,
+                heartbeat=traits.heartbeat_seconds,
+                max_msg_size=MAX_MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
+            )
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # whatever a transport raises here is a failed connection; the cause holds headers
+        raise ConnectionFailed(failure_of_exception(error, settings, doing="connecting")) from None
+    link = Link(ws, protocol.converse(settings), settings, traits)
+    try:
+        await link.send(link.conversation.opening())
+    except BaseException:
+        await link.aclose()
+        raise
+    return link
