@@ -1,0 +1,262 @@
+"""A profile's HTTP service as a :class:`~agents.providers.protocol.BatchProtocol`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from ..base import ConfigurationError
+from ..protocol import (
+    BatchProtocol,
+    FormField,
+    HttpRequest,
+    HttpResponse,
+    Pcm,
+    Recognition,
+    Segment,
+    Settings,
+    Usage,
+    Wait,
+)
+from ..protocol.batch import BatchFlow
+from .fields import SegmentReader, compile_condition
+from .hosts import is_host_of
+from .options import check_options, put_into_body
+from .paths import compile_first, compile_path
+from .requests import Query, auth_headers, body_options, headers_of, make_scope, save, url_with_path
+from .results import Rule
+from .schema import Auth, BatchResult, BatchStep, Body, Profile
+from .templates import Scope, Template, compile_template
+from .units import SCALES, number
+
+__all__ = ["ProfileBatch"]
+
+Form = Callable[[Scope, Pcm], "tuple[dict[str, str], bytes | list[FormField]]"]
+
+
+class ProfileBatch(BatchProtocol):
+    """Speaks what a profile's ``batch`` says."""
+
+    def __init__(self, profile: Profile) -> None:
+        batch = profile.batch
+        if batch is None:
+            raise ConfigurationError(f"{profile.title} has no batch service: use its streaming service")
+        self.name = profile.name
+        self.profile = profile
+        self.diarization = batch.diarization
+        self.aligned_words = batch.result.words is not None
+        self._auth = batch.auth or profile.auth
+        only_step = len(batch.steps) == 1
+        self._steps = [
+            _Step(step, profile, self._auth, batch.url, options=only_step or step.with_options)
+            for step in batch.steps
+        ]
+        self._result = _ResultReader(batch.result)
+
+    def __repr__(self) -> str:
+        return f"ProfileBatch({self.name!r})"
+
+    def check(self, settings: Settings) -> None:
+        check_options(self.profile, "batch", settings.options)
+        auth = self._auth
+        if (
+            auth is not None
+            and auth.required
+            and not settings.key
+            and is_host_of(settings.url, self.profile.hosts)
+        ):
+            where = f" or set {self.profile.key_environment}" if self.profile.key_environment else ""
+            raise ConfigurationError(f"{self.profile.title} needs an API key: pass api_key{where}")
+
+    def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
+        return self._steps[0].request(make_scope(self.profile, "batch", settings), audio)
+
+    def parse(self, response: HttpResponse, settings: Settings) -> Recognition:
+        return self._result.read(response)
+
+    def recognise(self, audio: Pcm, settings: Settings) -> BatchFlow:
+        scope = make_scope(self.profile, "batch", settings)
+        response: HttpResponse | None = None
+        for step in self._steps:
+            for _ in range(step.times):
+                response = yield step.request(scope, audio)
+                assert response is not None, "a request is answered by a response"
+                if step.is_done(response, settings):
+                    break
+                yield Wait(step.every)
+            else:
+                raise ValueError(f"{self.profile.title}: the job was not done after {step.times} polls")
+            save(response, step.save, scope)
+        assert response is not None, "a profile has at least one step"
+        return self._result.read(response)
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.profile.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class _Step:
+    """One request of the flow, compiled."""
+
+    def __init__(
+        self, step: BatchStep, profile: Profile, auth: Auth | None, default_url: str | None, *, options: bool
+    ) -> None:
+        self._profile = profile
+        self._auth = auth
+        self._method = step.method
+        self._default_url = default_url
+        self._url = compile_template(step.url)
+        self._query = Query(step.query, profile, "batch", auth, options=options)
+        self._headers = {name: compile_template(value) for name, value in step.headers.items()}
+        into_body = body_options(profile, "batch") if options else []
+        self._body = _compile_body(step.body, into_body) if step.body is not None else None
+        self._bodies = {name: _compile_body(body, into_body) for name, body in step.bodies.items()}
+        self._body_option = step.body_option or ""
+        self.save = {name: compile_path(path) for name, path in step.save.items()}
+        repeat = step.repeat
+        self.times = repeat.times if repeat is not None else 1
+        self.every = repeat.every if repeat is not None else 0.0
+        self._until = compile_condition(repeat.until) if repeat is not None else None
+        self._failed = compile_condition(repeat.failed) if repeat is not None else None
+        self._reason = compile_path(repeat.reason) if repeat is not None and repeat.reason is not None else None
+
+    def request(self, scope: Scope, audio: Pcm) -> HttpRequest:
+        headers = {
+            **auth_headers(self._auth, scope),
+            **headers_of(self._headers, self._profile, "batch", scope),
+        }
+        form = self._body if self._body is not None else self._bodies.get(scope.options.get(self._body_option, ""))
+        body: bytes | list[FormField] | None = None
+        if form is not None:
+            types, body = form(scope, audio)
+            headers.update(types)
+        headers.update(scope.settings.headers)
+        url = url_with_path(str(self._url(scope)), self._default_url)
+        return HttpRequest(self._method, self._query.apply(url, scope), headers, body)
+
+    def is_done(self, response: HttpResponse, settings: Settings) -> bool:
+        """Whether the flow goes on; for a step that polls, whether the job is done.
+
+        Raises:
+            ValueError: the vendor says that the job failed.
+        """
+        if self._until is None:
+            return True
+        reply = response.json()
+        if self._failed is not None and self._failed(reply):
+            reason = self._reason(reply) if self._reason is not None else None
+            said = f": {settings.redact(reason)}" if isinstance(reason, str) and reason else ""
+            raise ValueError(f"{self._profile.title}: the job failed{said}")
+        return self._until(reply)
+
+
+def _compile_body(body: Body, into_body: list[tuple[str, str]]) -> Form:
+    if body.raw is not None:
+        return _raw_body(body.raw, compile_template(body.content_type or "audio/wav"))
+    if body.multipart is not None:
+        return _form_body(body, into_body)
+    fill = compile_template(body.json_)
+    sound = body.audio
+
+    def make_json(scope: Scope, audio: Pcm) -> tuple[dict[str, str], bytes]:
+        scope.audio = _sound(audio, sound)
+        filled = fill(scope)
+        scope.audio = b""
+        content = dict(filled) if isinstance(filled, dict) else {}
+        for option, name in into_body:
+            if (value := scope.options.get(option)) is not None:
+                put_into_body(content, name, value)
+        return {"Content-Type": "application/json"}, orjson.dumps(content)
+
+    return make_json
+
+
+def _raw_body(sound: str, content_type: Template) -> Form:
+    def make_raw(scope: Scope, audio: Pcm) -> tuple[dict[str, str], bytes]:
+        return {"Content-Type": str(content_type(scope))}, _sound(audio, sound)
+
+    return make_raw
+
+
+def _form_body(body: Body, into_body: list[tuple[str, str]]) -> Form:
+    parts = [(part, compile_template(part.value)) for part in body.multipart or ()]
+
+    def make_form(scope: Scope, audio: Pcm) -> tuple[dict[str, str], list[FormField]]:
+        fields = []
+        for part, fill in parts:
+            if part.audio is not None:
+                kind = part.content_type or ("audio/wav" if part.audio == "wav" else "application/octet-stream")
+                fields.append(
+                    FormField(part.name, _sound(audio, part.audio), part.filename or f"audio.{part.audio}", kind)
+                )
+            else:
+                fields += _form_fields(part.name, fill(scope), part.content_type)
+        for option, name in into_body:
+            fields += _form_fields(name, scope.options.get(option), None)
+        return {}, fields
+
+    return make_form
+
+
+def _form_fields(name: str, value: Any, content_type: str | None) -> list[FormField]:
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        return [FormField(name, orjson.dumps(value).decode(), None, content_type or "application/json")]
+    items = value if isinstance(value, (list, tuple)) else [value]
+    texts = [("true" if item else "false") if isinstance(item, bool) else str(item) for item in items]
+    return [FormField(name, text, None, content_type) for text in texts]
+
+
+def _sound(audio: Pcm, form: str) -> bytes:
+    return audio.wav() if form == "wav" else audio.data
+
+
+class _ResultReader:
+    """Reads the last reply of a flow."""
+
+    def __init__(self, result: BatchResult) -> None:
+        fields = (
+            "text",
+            "language",
+            "confidence",
+            "start",
+            "end",
+            "speaker",
+            "speaker_format",
+            "words",
+            "request_id",
+        )
+        rule = Rule.model_validate({"event": "final", **{name: getattr(result, name) for name in fields}})
+        self._read = SegmentReader(rule, result.unit).read
+        self._has_text = compile_first(result.text)
+        self._paths = result.text if isinstance(result.text, str) else ", ".join(result.text)
+        self._plain_text = result.plain_text
+        self._billed = compile_path(result.billed_audio) if result.billed_audio is not None else None
+        self._scale = SCALES[result.unit]
+
+    def read(self, response: HttpResponse) -> Recognition:
+        """The recognition.
+
+        Raises:
+            ValueError: the reply holds none.
+        """
+        if self._plain_text and response.content_type == "text/plain":
+            return Recognition(response.text().strip())
+        reply = response.json()
+        if self._has_text(reply) is None:
+            raise ValueError(f"the reply has no text at {self._paths}")
+        segment = self._read(reply, Segment)
+        billed = number(self._billed(reply)) if self._billed is not None else None
+        return Recognition(
+            segment.text,
+            segment.language,
+            segment.confidence,
+            segment.start,
+            segment.end,
+            segment.speaker,
+            segment.words,
+            segment.request_id,
+            Usage(audio_seconds=billed * self._scale) if billed is not None and billed > 0 else None,
+        )

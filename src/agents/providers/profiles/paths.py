@@ -1,0 +1,154 @@
+"""Where something is in a message: JMESPath, compiled once.
+
+Every path in a profile is JMESPath (https://jmespath.org). One that is only names and indexes, such as
+``channel.alternatives[0].transcript``, becomes plain subscripts; the rest runs on the ``jmespath`` package.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import jmespath
+import jmespath.exceptions
+import jmespath.functions
+import orjson
+from pydantic import AfterValidator
+
+from ..protocol import ProtocolError
+
+__all__ = ["Getter", "Path", "compile_first", "compile_path", "plain_steps"]
+
+Getter = Callable[[Any], Any]
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[-?\d+\])*(\.[A-Za-z_][A-Za-z0-9_]*(\[-?\d+\])*)*")
+_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|-?\d+")
+_ABSENT = (KeyError, IndexError, TypeError)
+
+
+class _Functions(jmespath.functions.Functions):  # type: ignore[misc, unused-ignore]
+    """What vendors' messages need and JMESPath lacks."""
+
+    @jmespath.functions.signature({"types": ["string", "null"]})  # type: ignore[untyped-decorator, unused-ignore]
+    def _func_from_json(self, text: str | None) -> Any:
+        """JSON inside a string, as FunASR sends its word times."""
+        try:
+            return None if text is None else orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+
+    @jmespath.functions.signature({"types": ["number", "null"]})  # type: ignore[untyped-decorator, unused-ignore]
+    def _func_exp(self, value: float | None) -> float | None:
+        """A log probability as a probability."""
+        return None if value is None else math.exp(min(value, 0.0))
+
+
+_OPTIONS = jmespath.Options(custom_functions=_Functions())
+
+
+def _checked(path: str) -> str:
+    if _PLAIN.fullmatch(path):
+        return path
+    try:
+        jmespath.compile(path)
+    except jmespath.exceptions.JMESPathError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path!r} is not a JMESPath expression ({reason}): see https://jmespath.org") from None
+    return path
+
+
+Path = Annotated[str, AfterValidator(_checked)]
+"""A JMESPath expression."""
+
+
+def plain_steps(path: str) -> tuple[str | int, ...] | None:
+    """The names and indexes *path* consists of, or ``None`` when it is more than that."""
+    if not _PLAIN.fullmatch(path):
+        return None
+    return tuple(int(s) if s.lstrip("-").isdigit() else s for s in _STEP.findall(path))
+
+
+def compile_path(path: str) -> Getter:
+    """A function from a message to what is at *path*; ``None`` where there is nothing.
+
+    Raises (the function):
+        ProtocolError: a JMESPath function met a value it does not take.
+    """
+    steps = plain_steps(path)
+    return _compile_steps(steps) if steps is not None else _compile_expression(path)
+
+
+def compile_first(paths: str | Sequence[str]) -> Getter:
+    """Like :func:`compile_path`; of several paths the first with something there."""
+    if isinstance(paths, str):
+        return compile_path(paths)
+    if len(paths) == 1:
+        return compile_path(paths[0])
+    getters = tuple(compile_path(path) for path in paths)
+
+    def first(message: Any) -> Any:
+        for get in getters:
+            value = get(message)
+            if value is not None:
+                return value
+        return None
+
+    return first
+
+
+def _compile_expression(path: str) -> Getter:
+    search = jmespath.compile(path).search
+
+    def get(message: Any) -> Any:
+        try:
+            return search(message, options=_OPTIONS)
+        except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"unexpected types at {path}") from error
+
+    return get
+
+
+def _compile_steps(steps: tuple[str | int, ...]) -> Getter:
+    # Subscripts written out for the usual lengths: a loop over the steps costs twice as much.
+    if len(steps) == 1:
+        (a,) = steps
+
+        def one(message: Any) -> Any:
+            try:
+                return message[a]
+            except _ABSENT:
+                return None
+
+        return one
+    if len(steps) == 2:
+        a, b = steps
+
+        def two(message: Any) -> Any:
+            try:
+                return message[a][b]
+            except _ABSENT:
+                return None
+
+        return two
+    if len(steps) == 4:
+        a, b, c, d = steps
+
+        def four(message: Any) -> Any:
+            try:
+                return message[a][b][c][d]
+            except _ABSENT:
+                return None
+
+        return four
+
+    def many(message: Any) -> Any:
+        try:
+            for step in steps:
+                message = message[step]
+        except _ABSENT:
+            return None
+        return message
+
+    return many

@@ -1,0 +1,194 @@
+"""The vendors Voxport knows, and those others add.
+
+A vendor is a file in this folder: ``NAME.yaml`` (a profile) where data says it all, ``NAME.py`` with a ``VENDOR``
+where there is behaviour. A package adds its own through the entry-point group ``voxport.vendors``: an entry point is
+a :class:`Vendor`, a path to a profile file, a profile, a protocol, or a function without arguments that returns one.
+Nothing is loaded before it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base import ConfigurationError
+from ..protocol import BatchProtocol, StreamingProtocol
+
+if TYPE_CHECKING:
+    from ..profiles import Profile
+
+__all__ = ["ENTRY_POINT_GROUP", "GENERIC", "Vendor", "find_vendor", "vendor_names"]
+
+ENTRY_POINT_GROUP = "voxport.vendors"
+GENERIC = "generic"
+
+_FOLDER = Path(__file__).parent
+
+# By host, so that a URL is recognised without reading every file. A test compares it with the files.
+_HOSTS: dict[str, str] = {
+    "api.deepgram.com": "deepgram",
+    "*.api.deepgram.com": "deepgram",
+}
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A vendor and what it offers.
+
+    Attributes:
+        name: as users write it.
+        title: as people read it.
+        streaming, batch: its protocols, or ``None`` where it has none.
+        key_environment: the environment variable its key is customarily in.
+        streaming_url, batch_url: where it is, unless the user says otherwise.
+        default_model: what is used when no model is named.
+        hosts: hosts by which a URL is recognised; ``*.example.com`` for all under it.
+        profile: the profile it was made from, if it was.
+    """
+
+    name: str
+    title: str
+    streaming: StreamingProtocol | None = None
+    batch: BatchProtocol | None = None
+    key_environment: str | None = None
+    streaming_url: str | None = None
+    batch_url: str | None = None
+    default_model: str | None = None
+    hosts: tuple[str, ...] = ()
+    profile: Profile | None = field(default=None, repr=False)
+
+
+def find_vendor(
+    vendor: str | Path | Vendor | Profile | StreamingProtocol | BatchProtocol, *, url: str = ""
+) -> Vendor:
+    """The vendor meant.
+
+    Args:
+        vendor: a name, a path to a profile file, an object, or ``"auto"``: the vendor whose host is in *url*,
+            otherwise the generic protocol.
+        url: the user's URL.
+
+    Raises:
+        ConfigurationError: there is no such vendor, or its file or package is broken.
+    """
+    if isinstance(vendor, (str, Path)):
+        if vendor == "auto":
+            return _built_in(_recognise(url) or GENERIC)
+        return _by_name_or_path(vendor)
+    return _from_object(vendor, "the vendor given")
+
+
+def vendor_names() -> list[str]:
+    """All names :func:`find_vendor` knows, sorted; built-in ones and those of installed packages."""
+    return sorted({*_built_in_names(), *_entry_points()})
+
+
+def _recognise(url: str) -> str | None:
+    from ..profiles.hosts import is_host_of
+
+    return next((name for host, name in _HOSTS.items() if is_host_of(url, [host])), None)
+
+
+def _by_name_or_path(vendor: str | Path) -> Vendor:
+    text = str(vendor)
+    if isinstance(vendor, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
+        path = Path(text).expanduser()
+        if not path.is_file():
+            raise ConfigurationError(f"there is no profile file {text!r}: check the path")
+        return _from_file(path.resolve(), path.stat().st_mtime_ns)
+    if text in _built_in_names():
+        return _built_in(text)
+    if text in _entry_points():
+        return _from_entry_point(text)
+    near = difflib.get_close_matches(text, vendor_names(), n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise ConfigurationError(
+        f"unknown vendor {text!r}: {hint}known are {', '.join(vendor_names())};"
+        f" a profile file of your own is given by its path, as in './{text or 'my-vendor'}.yaml'"
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _built_in_names() -> frozenset[str]:
+    return frozenset(
+        path.stem
+        for path in _FOLDER.iterdir()
+        if path.suffix in (".yaml", ".py") and not path.name.startswith("_")
+    )
+
+
+@functools.cache
+def _built_in(name: str) -> Vendor:
+    path = _FOLDER / f"{name}.yaml"
+    if path.is_file():
+        return _from_file(path, 0)
+    return _from_object(importlib.import_module(f".{name}", __package__).VENDOR, f"vendors/{name}.py")
+
+
+@functools.lru_cache(maxsize=64)
+def _from_file(path: Path, changed_ns: int) -> Vendor:
+    """The vendor in a profile file; *changed_ns* makes an edited file a new one."""
+    from ..profiles import load_profile
+
+    return _from_profile(load_profile(path))
+
+
+def _from_profile(profile: Profile) -> Vendor:
+    from ..profiles import ProfileBatch, ProfileStreaming
+
+    return Vendor(
+        name=profile.name,
+        title=profile.title,
+        streaming=ProfileStreaming(profile) if profile.streaming is not None else None,
+        batch=ProfileBatch(profile) if profile.batch is not None else None,
+        key_environment=profile.key_environment,
+        streaming_url=profile.streaming.url if profile.streaming is not None else None,
+        batch_url=profile.batch.url if profile.batch is not None else None,
+        default_model=profile.defaults.get("model"),
+        hosts=tuple(profile.hosts),
+        profile=profile,
+    )
+
+
+def _from_object(value: Any, source: str) -> Vendor:
+    from ..profiles import Profile
+
+    if isinstance(value, Vendor):
+        return value
+    if isinstance(value, Profile):
+        return _from_profile(value)
+    if isinstance(value, StreamingProtocol):
+        return Vendor(value.name, value.name, streaming=value)
+    if isinstance(value, BatchProtocol):
+        return Vendor(value.name, value.name, batch=value)
+    if isinstance(value, (str, Path)) and Path(value).is_file():
+        return _from_file(Path(value).resolve(), Path(value).stat().st_mtime_ns)
+    raise ConfigurationError(
+        f"{source} is {type(value).__name__}, not a vendor: give a Vendor, a Profile, a StreamingProtocol,"
+        " a BatchProtocol, or the path of a profile file"
+    )
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+@functools.cache
+def _from_entry_point(name: str) -> Vendor:
+    point = _entry_points()[name]
+    package = point.dist.name if point.dist is not None else point.value
+    try:
+        value = point.load()
+        if callable(value) and not isinstance(value, (Vendor, StreamingProtocol, BatchProtocol, type)):
+            value = value()
+    except Exception as error:
+        raise ConfigurationError(
+            f"the vendor {name!r} of the package {package} cannot be loaded"
+            f" ({type(error).__name__}: {error}): repair or remove the package"
+        ) from error
+    return _from_object(value, f"the vendor {name!r} of the package {package}")
