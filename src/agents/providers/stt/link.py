@@ -34,10 +34,14 @@ class Link:
     Attributes:
         conversation: the protocol's memory of this connection.
         live: audio may be sent.
-        sending: somebody is in :meth:`WebSocketSpeechStream._send_pending`; there is one writer at a time.
-        samples: samples of audio sent on this connection.
+        live_at: since when, on the event loop's clock.
+        origin: the position in the stream, in samples, of the connection's first sample.
+        samples: how many were sent on it.
+        sending: somebody sends audio; there is one writer at a time.
         closing: the closing message was sent.
         drained: and the vendor has given all that was left.
+        loud_since_received: samples of loud audio sent while the vendor said nothing for suspiciously long.
+        unreadable: messages in a row that were not understood.
     """
 
     def __init__(
@@ -54,20 +58,27 @@ class Link:
         self.conversation = conversation
         self.settings = settings
         self.traits = traits
-        self.opened_at = self._loop.time()
-        self.live_at = self.opened_at
-        self.last_sent = self.opened_at
-        self.last_received = self.opened_at
+        self.opened_at = self.live_at = self.last_sent = self.last_received = self._loop.time()
         self.send_began: float | None = None
         self.live = False
-        self.sending = False
-        self.samples = 0
         self.origin = 0
+        self.samples = 0
+        self.sending = False
         self.closing = False
-        self.closing_since = 0.0
         self.drained = False
         self.loud_since_received = 0
         self.unreadable = 0
+
+    def go_live(self, origin: int) -> None:
+        """Audio may be sent from now on; it begins with sample *origin* of the stream."""
+        self.live = True
+        self.origin = origin
+        self.live_at = self.last_sent = self._loop.time()
+
+    @property
+    def silent_for_long(self) -> bool:
+        """Whether the vendor has said nothing for half the time that makes a stall."""
+        return self.last_sent - self.last_received > self.traits.stall_seconds / 2
 
     async def send(self, messages: Sequence[WireMessage]) -> None:
         """Send *messages* in order.
@@ -106,7 +117,10 @@ class Link:
         Raises:
             ConnectionFailed: it ended otherwise.
         """
-        message = await self._ws.receive()
+        if self._ended is None:
+            message = await self._ws.receive()
+        else:
+            message = aiohttp.http.WS_CLOSED_MESSAGE
         self.last_received = self._loop.time()
         self.loud_since_received = 0
         kind = message.type

@@ -29,18 +29,16 @@ from ..protocol import (
     Final,
     Finished,
     Flushed,
-    Partial,
     Ready,
     Settings,
     Usage,
     Verdict,
 )
 from ..protocol.assembler import TranscriptAssembler
-from ..protocol.replay import FLUSH, ReplayBuffer, Samples, is_loud
 from .adapter import OnFailure
 from .failures import ConnectionFailed, api_error
-from .feed import AudioFeed
 from .link import NO_STATUS, Link, connect
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .streaming import CustomWebSocketSTTAdapter
@@ -52,11 +50,11 @@ logger = logging.getLogger("agents.providers.stt")
 _USAGE_SECONDS = 5.0
 """Usage is reported in steps of so much audio."""
 
-_LOUD = 500
-"""A peak above this (of 32767) may be speech."""
-
 _UNHEARD_SECONDS = 0.1
 """So much loud audio without a final at the end is not just the tail of the last word."""
+
+_PROOF_SECONDS = 0.2
+"""A connection that broke sooner proves nothing, whatever it said: reconnects to it slow down."""
 
 _HELD_END_SECONDS = 3.0
 """How long END waits for the final that belongs before it."""
@@ -95,7 +93,6 @@ class WebSocketSpeechStream(stt.SpeechStream):
         self._adapter = stt
         self._protocol = stt._protocol
         self._on_failure = on_failure or stt._on_failure
-        self._replay_seconds = replay_seconds or stt._replay_seconds
         self._settings = stt._settings
         if language:
             self._settings = dataclasses.replace(self._settings, language=language)
@@ -104,22 +101,22 @@ class WebSocketSpeechStream(stt.SpeechStream):
             language=self._settings.language, announces_end=self._traits.announces_end
         )
         self._stats = stt.stats
+        self._outbox = Outbox(
+            form=self._traits.audio,
+            own_rate=stt.sample_rate,
+            keep_seconds=replay_seconds or stt._replay_seconds,
+            on_gap=self._assembler.skipped,
+        )
         self._backoff = Backoff()
         self._failures_in_a_row = 0
-        self._feed: AudioFeed | None = None
-        self._buffer: ReplayBuffer | None = None
-        self._link: Link | None = None
         self._connects = 0
-        self._drained_again = False
+        self._link: Link | None = None
         self._wanted = asyncio.Event()  # there is something to send, or the end of it
-        self._progress = asyncio.Event()  # something was sent, or nothing will be any more
-        self._input_ended_at: float | None = None
-        self._last_audio_at = asyncio.get_running_loop().time()
+        self._input_ended_at = 0.0
+        self._drained_again = False
+        self._idle_again = False
         self._reconnect_wanted = False
         self._end_held_since: float | None = None
-        self._counted = 0  # samples of usage reported
-        self._counted_dropped = 0
-        self._furthest_sent = 0
         self._read = asyncio.Event()  # somebody read an event
         self._emitted = 0
         self._consumed = 0
@@ -135,51 +132,43 @@ class WebSocketSpeechStream(stt.SpeechStream):
             await self._supervise(pump)
         finally:
             self._timer.cancel()
-            self._progress.set()
+            self._outbox.stop_waiting()
             await utils.aio.cancel_and_wait(pump)
-            self._count_dropped()
+            self._count_audio()
 
     async def _supervise(self, pump: asyncio.Task[None]) -> None:
         """Keep a connection as long as there is audio to be recognised."""
         over = False
         while not over:
-            settings = await self._settings_for_connection()
+            # Where the rate on the wire does not depend on the input, the first connection need not wait for it.
+            early = self._connects == 0 and self._traits.audio.sample_rates is None
+            if not early or self._failures_in_a_row:
+                await self._wanted.wait()
             if pump.done():
-                pump.result()  # a frame that does not fit raises here, to whoever reads the events
-            if settings is None or (self._input_ended_at is not None and self._settled()):
+                pump.result()  # a protocol that cannot encode audio raises here, to whoever reads the events
+            if self._outbox.ended and self._settled():
                 break
             try:
-                over = await self._converse(settings)
+                over = await self._converse()
             except ConnectionFailed as failed:
                 over = not await self._after_failure(failed.failure)
         self._emit_usage()
         self._emit(*self._assembler.finish())
 
-    async def _settings_for_connection(self) -> Settings | None:
-        """Wait until a connection is wanted; the settings for it, or ``None`` when the input ended without audio.
-
-        Where the rate on the wire does not depend on the input, the first connection need not wait for audio.
-        """
-        early = self._connects == 0 and self._traits.audio.sample_rates is None
-        if not early or self._failures_in_a_row:
-            await self._wanted.wait()
-        if self._buffer is None and self._input_ended_at is not None:
-            return None
-        return dataclasses.replace(self._settings, sample_rate=self._rate)
-
-    async def _converse(self, settings: Settings) -> bool:
+    async def _converse(self) -> bool:
         """One connection, from the handshake to its end. Returns whether the stream is over with it."""
         began = self._loop.time()
+        settings = self._settings_now()
         link = await self._adapter._take_prewarmed(settings)
         reused = link is not None
         if link is None:
             link = await connect(self._adapter._source, self._protocol, settings, timeout=self._retry.timeout)
         self._link = link
-        self._reconnect_wanted = False
         try:
-            self._stats.connects += 1
             self._connects += 1
+            self._stats.connects += 1
             self._report_connection_acquired(self._loop.time() - began, reused)
+            self._reconnect_wanted = link.settings != self._settings_now()  # changed while connecting
             if not link.traits.waits_for_ready:
                 self._go_live(link)
             await self._listen(link)
@@ -190,14 +179,29 @@ class WebSocketSpeechStream(stt.SpeechStream):
             if self._is_idle_close(failed.failure):
                 self._wanted.clear()  # it did nothing wrong: come back with the next audio
                 return False
+            if self._loop.time() - link.live_at > self._retry.timeout:
+                self._proven(link)
             raise
         finally:
             self._link = None
             await link.aclose()
 
+    def _settings_now(self) -> Settings:
+        return dataclasses.replace(self._settings, sample_rate=self._outbox.rate)
+
+    def _go_live(self, link: Link) -> None:
+        """From here on audio goes out: first what no final has covered, then what comes."""
+        self._assembler.connected(self._outbox.go_live(link))
+        self._count_audio()
+
     def _settled(self) -> bool:
         """Whether nothing is left that a vendor could say about the audio so far."""
-        return not self._assembler.speaking and (self._buffer is None or self._buffer.all_final)
+        return not self._assembler.speaking and self._outbox.all_final
+
+    def _may_hold_speech(self) -> bool:
+        """Whether speech was sent that the vendor has not answered, as far as its answers tell."""
+        unheard = self._assembler.gives_times and self._outbox.unheard_seconds > _UNHEARD_SECONDS
+        return self._assembler.speaking or bool(unheard)
 
     def _is_drained(self, failure: Failure) -> bool:
         """Whether a vendor that closed after the closing message has given all there is.
@@ -208,14 +212,23 @@ class WebSocketSpeechStream(stt.SpeechStream):
         """
         if self._settled() or self._drained_again:
             return True
-        if failure.status in (1000, NO_STATUS):
-            if self._traits.promotes_last_partial:
-                return True
-            unheard = self._buffer is not None and self._buffer.loud_seconds(_LOUD) > _UNHEARD_SECONDS
-            if not self._assembler.speaking and not (self._assembler.gives_times and unheard):
-                return True
-            self._drained_again = True
+        if failure.status not in (1000, NO_STATUS):
+            return False
+        if self._traits.promotes_last_partial or not self._may_hold_speech():
+            return True
+        self._drained_again = True
         return False
+
+    def _is_idle_close(self, failure: Failure) -> bool:
+        """Whether the vendor closed because there was nothing to do, which is no failure."""
+        outbox = self._outbox
+        idle = self._loop.time() - outbox.last_audio_at >= self._traits.idle_seconds
+        if failure.status is None or outbox.ended or outbox.waiting_seconds or not idle:
+            return False
+        if self._may_hold_speech() and not self._idle_again:
+            self._idle_again = True  # the caller stopped in mid-sentence: ask once more for the rest
+            return False
+        return True
 
     async def _listen(self, link: Link) -> None:
         read = 0
@@ -236,170 +249,62 @@ class WebSocketSpeechStream(stt.SpeechStream):
             self._stats.permanent_failures += 1
             raise error from None
         self._stats.transient_failures += 1
-        self._count_dropped()
         self._failures_in_a_row += 1
+        self._count_audio()
         if self._on_failure == "raise" and self._failures_in_a_row > self._retry.max_retry:
             raise error from None
         self._emit_error(error, recoverable=True)
         delay = self._backoff.next_delay(failure.retry_after)
-        if (
-            self._input_ended_at is not None
-            and self._loop.time() + delay - self._input_ended_at > _GIVE_UP_SECONDS
-        ):
-            self._give_up(failure)
+        if self._outbox.ended and self._loop.time() + delay - self._input_ended_at > _GIVE_UP_SECONDS:
+            logger.error(
+                "%s; the input has ended and %.1f s of audio stay unrecognised",
+                error.message,
+                self._outbox.give_up(),
+                extra={"stt": self._adapter.label},
+            )
             return False
         logger.warning("%s; reconnecting in %.1f s", error.message, delay, extra={"stt": self._adapter.label})
         await asyncio.sleep(delay)
         self._stats.reconnects += 1
         return True
 
-    def _give_up(self, failure: Failure) -> None:
-        buffer = self._buffer
-        left = buffer.end - buffer.acknowledged if buffer is not None else 0
-        if buffer is not None and left:
-            buffer.dropped += left
-            logger.error(
-                "the input ended and %s cannot be reached (%s): %.1f s of audio stay unrecognised",
-                self._protocol.name,
-                failure.message,
-                left / buffer.sample_rate,
-                extra={"stt": self._adapter.label},
-            )
+    def _proven(self, link: Link) -> None:
+        """The connection was of use: the next failure is a new one. One that broke at once proves nothing."""
+        if self._loop.time() - link.live_at >= _PROOF_SECONDS:
+            self._backoff.reset()
+            self._failures_in_a_row = 0
 
-    def _is_idle_close(self, failure: Failure) -> bool:
-        """Whether the vendor closed because there was nothing to do, which is no failure."""
-        buffer = self._buffer
-        return (
-            failure.status is not None
-            and self._input_ended_at is None
-            and not self._assembler.speaking
-            and (buffer is None or buffer.unsent == 0)
-            and self._loop.time() - self._last_audio_at >= self._traits.idle_seconds
-        )
-
-    # ------------------------------------------------------------------ audio out
+    # ------------------------------------------------------------------ the pump
 
     async def _pump(self) -> None:
-        """Take what LiveKit pushes, for as long as it does."""
+        """Take what LiveKit pushes, for as long as it does, and send it when there is a connection."""
+        outbox = self._outbox
         async for item in self._input_ch:
             if isinstance(item, rtc.AudioFrame):
-                self._on_frame(item)
+                if outbox.empty:
+                    self._adapter._last_input_rate = item.sample_rate
+                    self.start_time = self._assembler.started_at = time.time() - item.duration
+                outbox.push(item)
+                self._idle_again = False
+                wanted = True
             else:
-                self._on_flush()
+                wanted = outbox.flush()
+            if wanted and not self._wanted.is_set():
+                self._wanted.set()
             link = self._link
             if link is not None and link.live and not link.sending:
-                await self._send_pending(link)
+                await outbox.send_pending(link)
+        outbox.ended = True
         self._input_ended_at = self._loop.time()
         self._wanted.set()
         if self._link is not None and self._link.live:
-            await self._send_pending(self._link)
+            await outbox.send_pending(self._link)
 
     def _on_pump_done(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and pump.exception() is not None:
             self._wanted.set()
             if self._link is not None:
                 self._link.finish()
-
-    def _on_frame(self, frame: rtc.AudioFrame) -> None:
-        now = self._last_audio_at = self._loop.time()
-        if self._buffer is None:
-            self._begin(frame)
-        feed = self._feed
-        if feed is None or feed.channels != frame.num_channels:
-            feed = self._renew_feed(frame, now)
-        assert self._buffer is not None
-        for chunk in feed.push(frame):
-            self._buffer.append(chunk, now)
-        if not self._wanted.is_set():
-            self._wanted.set()
-
-    def _begin(self, frame: rtc.AudioFrame) -> None:
-        """The first frame tells the rate: LiveKit allows no other one after it."""
-        form = self._traits.audio
-        wire_rate = form.wire_rate(frame.sample_rate, self._adapter.sample_rate)
-        self._adapter._last_input_rate = frame.sample_rate
-        self._buffer = ReplayBuffer(wire_rate, keep_seconds=self._replay_seconds, form=form)
-        self.start_time = self._assembler.started_at = time.time() - frame.duration
-
-    def _renew_feed(self, frame: rtc.AudioFrame, now: float) -> AudioFeed:
-        """A feed for frames like this one; what the last one still held goes out first."""
-        self._flush_feed(now)
-        self._feed = AudioFeed(
-            input_rate=frame.sample_rate,
-            channels=frame.num_channels,
-            wire_rate=self._rate,
-            form=self._traits.audio,
-        )
-        return self._feed
-
-    def _flush_feed(self, now: float) -> None:
-        if self._feed is not None and self._buffer is not None:
-            for chunk in self._feed.flush():
-                self._buffer.append(chunk, now)
-
-    def _on_flush(self) -> None:
-        if self._buffer is not None:  # else nothing was said yet
-            self._flush_feed(self._loop.time())
-            self._buffer.flush()
-            self._wanted.set()
-
-    def _go_live(self, link: Link) -> None:
-        """From here on audio goes out: first what no final has covered, then what comes."""
-        origin = 0
-        if self._buffer is not None:
-            origin = self._buffer.rewind()
-            self._count_dropped()
-        link.origin = origin
-        link.live = True
-        link.live_at = link.last_sent = self._loop.time()
-        self._assembler.connected(origin / self._rate)
-        if self._buffer is not None and (self._buffer.unsent or self._input_ended_at is not None):
-            link.run(self._send_pending(link))
-
-    async def _send_pending(self, link: Link) -> None:
-        """Send all that waits, in order. There is one writer at a time, or audio would go out of order."""
-        if link.sending:
-            return
-        link.sending = True
-        try:
-            buffer = self._buffer
-            while link.live and buffer is not None and (item := buffer.take()) is not None:
-                if item is FLUSH:
-                    await link.send(link.conversation.flush())
-                    continue
-                assert isinstance(item, tuple)
-                await self._send_chunk(link, *item)
-            if link.live and self._input_ended_at is not None and not link.closing:
-                link.closing = True
-                link.closing_since = self._loop.time()
-                await link.send(link.conversation.close())
-        except ConnectionFailed as failed:
-            link.fail(failed.failure)
-        finally:
-            link.sending = False
-
-    async def _send_chunk(self, link: Link, position: int, samples: Samples) -> None:
-        count = len(samples) // 2
-        if position != link.origin + link.samples:  # audio in between had to be dropped before it was sent
-            self._assembler.skipped(link.samples / self._rate, position / self._rate)
-            link.origin = position - link.samples
-        await link.send(link.conversation.audio(samples))
-        self._progress.set()
-        link.samples += count
-        end = position + count
-        if end > self._furthest_sent:
-            self._furthest_sent = end
-            if end - self._counted >= _USAGE_SECONDS * self._rate:
-                self._emit_usage()
-        else:
-            self._stats.replayed_seconds += count / self._rate
-        if link.last_sent - link.last_received > link.traits.stall_seconds / 2 and is_loud(samples, _LOUD):
-            link.loud_since_received += count
-        pace = link.traits.audio.replay_pace
-        if pace is not None:
-            ahead = link.samples / self._rate - pace * (self._loop.time() - link.live_at) - 1.0
-            if ahead > 0:
-                await asyncio.sleep(ahead / pace)
 
     # ------------------------------------------------------------------ events in
 
@@ -410,21 +315,18 @@ class WebSocketSpeechStream(stt.SpeechStream):
         except Exception as error:
             self._on_unreadable(link, error)
             return
-        assembler = self._assembler
+        assembler, outbox = self._assembler, self._outbox
         assembler.offset = self._start_time_offset
-        buffer = self._buffer
-        sent = buffer.sent / buffer.sample_rate if buffer is not None else 0.0
+        sent = outbox.sent_seconds
         for event in events:
-            if isinstance(event, (Partial, Final)):
-                self._emit(*assembler.accept(event, sent))
-            elif isinstance(event, Ready):
+            if isinstance(event, Ready):
                 assembler.identified(event.request_id)
                 if not link.live and not link.closed:
                     self._go_live(link)
             elif isinstance(event, Flushed):
-                position = buffer.flush_answered() if buffer is not None else None
+                position = outbox.flush_answered()
                 if position is not None:
-                    self._emit(*assembler.flushed(position / self._rate))
+                    self._emit(*assembler.flushed(position))
             elif isinstance(event, Finished):
                 if link.closing:
                     link.drained = True
@@ -433,12 +335,10 @@ class WebSocketSpeechStream(stt.SpeechStream):
                 self._on_vendor_failure(link, event)
             else:
                 self._emit(*assembler.accept(event, sent))
-        if buffer is not None:
-            before = buffer.acknowledged
-            buffer.acknowledge(round(assembler.acknowledged * buffer.sample_rate))
-            if buffer.acknowledged > before:  # the connection has proven itself
-                self._backoff.reset()
-                self._failures_in_a_row = 0
+                if isinstance(event, Final):
+                    self._proven(link)
+        if outbox.acknowledge(assembler.acknowledged):
+            self._proven(link)
         if self._reconnect_wanted and not assembler.speaking:
             link.finish()
 
@@ -513,14 +413,16 @@ class WebSocketSpeechStream(stt.SpeechStream):
                 self._emit(*self._assembler.release_end())
         else:
             self._end_held_since = None
+        if self._outbox.unreported_seconds >= _USAGE_SECONDS:
+            self._emit_usage()
         link = self._link
         if link is None or link.closed:
             return
-        failure = link.trouble(now, speaking=self._assembler.speaking, last_audio_at=self._last_audio_at)
+        failure = link.trouble(now, speaking=self._assembler.speaking, last_audio_at=self._outbox.last_audio_at)
         if failure is not None:
             link.fail(failure)
         elif link.closing:
-            if now - max(link.last_received, link.closing_since) > link.traits.drain_seconds:
+            if now - max(link.last_received, link.last_sent) > link.traits.drain_seconds:
                 logger.warning(
                     "%s did not close within %g s of the last message",
                     self._protocol.name,
@@ -559,37 +461,26 @@ class WebSocketSpeechStream(stt.SpeechStream):
 
     def _emit_usage(self) -> None:
         """Report audio that was sent, once, however often it had to be sent."""
-        fresh = self._furthest_sent - self._counted
-        if fresh <= 0 or self._buffer is None:
-            return
-        self._counted = self._furthest_sent
-        self._stats.audio_seconds += fresh / self._rate
-        if not self._traits.reports_usage:
-            self._emit(self._assembler.usage(Usage(audio_seconds=fresh / self._rate)))
+        seconds = self._outbox.take_usage()
+        self._stats.audio_seconds += seconds
+        if seconds > 0 and not self._traits.reports_usage:
+            self._emit(self._assembler.usage(Usage(audio_seconds=seconds)))
 
-    def _count_dropped(self) -> None:
-        buffer = self._buffer
-        if buffer is None or buffer.dropped == self._counted_dropped:
-            return
-        lost = (buffer.dropped - self._counted_dropped) / buffer.sample_rate
-        self._counted_dropped = buffer.dropped
-        self._stats.dropped_seconds += lost
-        logger.error(
-            "%.1f s of audio had to be dropped: the outage of %s was longer than replay_seconds=%g",
-            lost,
-            self._protocol.name,
-            self._replay_seconds,
-            extra={"stt": self._adapter.label},
-        )
+    def _count_audio(self) -> None:
+        outbox = self._outbox
+        self._stats.replayed_seconds += outbox.replayed / outbox.rate
+        outbox.replayed = 0
+        lost = outbox.take_dropped()
+        if lost > 0:
+            self._stats.dropped_seconds += lost
+            logger.error(
+                "%.1f s of audio are lost: they waited for %s longer than replay_seconds",
+                lost,
+                self._protocol.name,
+                extra={"stt": self._adapter.label},
+            )
 
     async def wait_for_room(self, seconds: float) -> None:
         """Wait until less than *seconds* of audio waits to be sent, so that a recording can be pushed at once."""
-        while not self._task.done() and (
-            self._input_ch.qsize() > 4 or (self._buffer is not None and self._buffer.unsent > seconds * self._rate)
-        ):
-            self._progress.clear()
-            await self._progress.wait()
-
-    @property
-    def _rate(self) -> int:
-        return self._buffer.sample_rate if self._buffer is not None else self._adapter.sample_rate
+        while not self._task.done() and (self._input_ch.qsize() > 4 or self._outbox.waiting_seconds > seconds):
+            await self._outbox.wait_for_progress()

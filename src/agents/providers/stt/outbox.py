@@ -1,0 +1,220 @@
+"""Audio on its way out: from LiveKit's frames to messages on a connection, across all connections of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from livekit import rtc
+
+from ..protocol import AudioForm
+from ..protocol.replay import FLUSH, ReplayBuffer, Samples, is_loud
+from .failures import ConnectionFailed
+from .feed import AudioFeed
+from .link import Link
+
+__all__ = ["LOUD_PEAK", "Outbox"]
+
+LOUD_PEAK = 500
+"""A sample above this (of 32767) may be speech."""
+
+_BYTES_PER_SAMPLE = 2
+
+
+class Outbox:
+    """Takes frames at any time; sends what waits whenever there is a connection.
+
+    Args:
+        form: the vendor's rates and chunk sizes.
+        own_rate: Hz of the adapter, for vendors that do not take the rate that comes.
+        keep_seconds: how much audio that is not final yet is kept for a reconnect.
+        on_gap: called with (seconds on the connection, seconds of the stream) where audio had to be dropped.
+
+    Attributes:
+        rate: Hz on the wire; *own_rate* until the first frame.
+        last_audio_at: the event loop's time when the last frame came.
+        ended: no more audio will come.
+        replayed: samples sent more than once.
+    """
+
+    def __init__(
+        self, *, form: AudioForm, own_rate: int, keep_seconds: float, on_gap: Callable[[float, float], None]
+    ) -> None:
+        self._form = form
+        self._own_rate = own_rate
+        self._keep_seconds = keep_seconds
+        self._on_gap = on_gap
+        self._feed: AudioFeed | None = None
+        self._buffer: ReplayBuffer | None = None
+        self._loop = asyncio.get_running_loop()
+        self._progress = asyncio.Event()
+        self._furthest_sent = 0
+        self._reported = 0
+        self._reported_dropped = 0
+        self.rate = own_rate
+        self.last_audio_at = self._loop.time()
+        self.ended = False
+        self.replayed = 0
+
+    # ------------------------------------------------------------------ in
+
+    @property
+    def empty(self) -> bool:
+        """Whether no audio came yet."""
+        return self._buffer is None
+
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Take a frame. The first one settles the rate: LiveKit allows no other one after it."""
+        now = self.last_audio_at = self._loop.time()
+        buffer = self._buffer
+        if buffer is None:
+            self.rate = self._form.wire_rate(frame.sample_rate, self._own_rate)
+            buffer = self._buffer = ReplayBuffer(self.rate, keep_seconds=self._keep_seconds, form=self._form)
+        feed = self._feed
+        if feed is None or feed.channels != frame.num_channels:
+            self._flush_feed(now)
+            feed = self._feed = AudioFeed(
+                input_rate=frame.sample_rate, channels=frame.num_channels, wire_rate=self.rate, form=self._form
+            )
+        for chunk in feed.push(frame):
+            buffer.append(chunk, now)
+
+    def flush(self) -> bool:
+        """The caller wants all audio so far to be final. Returns whether there is any."""
+        if self._buffer is None:
+            return False
+        self._flush_feed(self._loop.time())
+        self._buffer.flush()
+        return True
+
+    def _flush_feed(self, now: float) -> None:
+        if self._feed is not None and self._buffer is not None:
+            for chunk in self._feed.flush():
+                self._buffer.append(chunk, now)
+
+    # ------------------------------------------------------------------ out
+
+    def go_live(self, link: Link) -> float:
+        """From here on audio goes out on *link*, first what no final has covered.
+
+        Returns where that starts, in seconds of the stream.
+        """
+        origin = self._buffer.rewind() if self._buffer is not None else 0
+        link.go_live(origin)
+        if self.ended or not self.empty:
+            link.run(self.send_pending(link))
+        return origin / self.rate
+
+    async def send_pending(self, link: Link) -> None:
+        """Send all that waits, in order. There is one writer at a time, or audio would go out of order."""
+        if link.sending:
+            return
+        link.sending = True
+        try:
+            buffer = self._buffer
+            while link.live and buffer is not None and (item := buffer.take()) is not None:
+                if isinstance(item, tuple):
+                    await self._send_chunk(link, *item)
+                else:
+                    assert item is FLUSH
+                    await link.send(link.conversation.flush())
+            if link.live and self.ended and not link.closing:
+                link.closing = True
+                await link.send(link.conversation.close())
+        except ConnectionFailed as failed:
+            link.fail(failed.failure)
+        finally:
+            link.sending = False
+
+    async def _send_chunk(self, link: Link, position: int, samples: Samples) -> None:
+        count = len(samples) // _BYTES_PER_SAMPLE
+        if position != link.origin + link.samples:  # audio in between was dropped before it could be sent
+            self._on_gap(link.samples / self.rate, position / self.rate)
+            link.origin = position - link.samples
+        await link.send(link.conversation.audio(samples))
+        link.samples += count
+        self._progress.set()
+        end = position + count
+        if end > self._furthest_sent:
+            self._furthest_sent = end
+        else:
+            self.replayed += count
+        if link.silent_for_long and is_loud(samples, LOUD_PEAK):
+            link.loud_since_received += count
+        pace = self._form.replay_pace
+        if pace is not None:
+            ahead = link.samples / self.rate - pace * (self._loop.time() - link.live_at) - 1.0
+            if ahead > 0:
+                await asyncio.sleep(ahead / pace)
+
+    # ------------------------------------------------------------------ what became of it
+
+    @property
+    def sent_seconds(self) -> float:
+        """Where sending stands on the stream's clock."""
+        return self._buffer.sent / self.rate if self._buffer is not None else 0.0
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Audio that waits to be sent."""
+        return self._buffer.unsent / self.rate if self._buffer is not None else 0.0
+
+    @property
+    def all_final(self) -> bool:
+        """Whether finals cover all audio that came."""
+        return self._buffer is None or self._buffer.all_final
+
+    @property
+    def unheard_seconds(self) -> float:
+        """Audio loud enough for speech that no final covers."""
+        return self._buffer.loud_seconds(LOUD_PEAK) if self._buffer is not None else 0.0
+
+    def acknowledge(self, seconds: float) -> bool:
+        """Audio before *seconds* is final. Returns whether that is news."""
+        buffer = self._buffer
+        if buffer is None:
+            return False
+        before = buffer.acknowledged
+        buffer.acknowledge(round(seconds * self.rate))
+        return buffer.acknowledged > before
+
+    def flush_answered(self) -> float | None:
+        """The vendor answered a flush; where that flush was, in seconds of the stream."""
+        position = self._buffer.flush_answered() if self._buffer is not None else None
+        return position / self.rate if position is not None else None
+
+    def give_up(self) -> float:
+        """Count all audio that is not final as dropped; how many seconds that is."""
+        buffer = self._buffer
+        if buffer is None:
+            return 0.0
+        left = buffer.end - buffer.acknowledged
+        buffer.dropped += left
+        return left / self.rate
+
+    @property
+    def unreported_seconds(self) -> float:
+        """Audio sent for the first time since :meth:`take_usage`."""
+        return (self._furthest_sent - self._reported) / self.rate
+
+    def take_usage(self) -> float:
+        """Seconds of audio sent since the last call; audio that had to be sent again counts once."""
+        seconds = self.unreported_seconds
+        self._reported = self._furthest_sent
+        return seconds
+
+    def take_dropped(self) -> float:
+        """Seconds of audio dropped since the last call."""
+        dropped = self._buffer.dropped if self._buffer is not None else 0
+        news = dropped - self._reported_dropped
+        self._reported_dropped = dropped
+        return news / self.rate
+
+    def stop_waiting(self) -> None:
+        """Let :meth:`wait_for_progress` return: nothing will be sent any more."""
+        self._progress.set()
+
+    async def wait_for_progress(self) -> None:
+        """Wait until a chunk is sent."""
+        self._progress.clear()
+        await self._progress.wait()
