@@ -21,7 +21,7 @@ from ..protocol import (
     Wait,
 )
 from ..protocol.batch import BatchFlow
-from .fields import SegmentReader, compile_condition
+from .fields import compile_condition, compile_segment
 from .hosts import is_host_of
 from .options import check_options, put_into_body
 from .paths import compile_first, compile_path
@@ -148,7 +148,7 @@ class _Step:
             reason = self._reason(reply) if self._reason is not None else None
             said = f": {settings.redact(reason)}" if isinstance(reason, str) and reason else ""
             raise ValueError(f"{self._profile.title}: the job failed{said}")
-        return self._until(reply)
+        return bool(self._until(reply))
 
 
 def _compile_body(body: Body, into_body: list[tuple[str, str]]) -> Form:
@@ -229,7 +229,7 @@ class _ResultReader:
             "request_id",
         )
         rule = Rule.model_validate({"event": "final", **{name: getattr(result, name) for name in fields}})
-        self._read = SegmentReader(rule, result.unit).read
+        self._read = compile_segment(rule, result.unit)
         self._has_text = compile_first(result.text)
         self._paths = result.text if isinstance(result.text, str) else ", ".join(result.text)
         self._plain_text = result.plain_text

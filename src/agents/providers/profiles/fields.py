@@ -5,9 +5,8 @@ What is absent or of an absurd type becomes "the vendor did not say"; only a tra
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, Union
+from typing import Any, Protocol, TypeVar, Union
 
 from ..protocol import Partial, ProtocolError, Segment, Word
 from .paths import Getter, compile_first, compile_path, plain_steps
@@ -18,13 +17,14 @@ __all__ = [
     "SegmentReader",
     "WordReader",
     "compile_condition",
+    "compile_segment",
     "compile_words",
     "most_frequent_speaker",
-    "speaker_name",
 ]
 
 AnySegment = TypeVar("AnySegment", bound=Segment)
-Predicate = Callable[[Any], bool]
+Predicate = Callable[[Any], Any]
+"""Its result is read as true or false."""
 WordReader = Callable[[Any], Union[list[Word], None]]
 
 
@@ -33,8 +33,7 @@ def compile_condition(condition: Condition | None) -> Predicate | None:
     if condition is None:
         return None
     if isinstance(condition, str):
-        get = compile_path(condition)
-        return lambda message: bool(get(message))
+        return compile_path(condition)
     tests = [_compile_test(compile_path(path), wanted) for path, wanted in condition.items()]
     if len(tests) == 1:
         return tests[0]
@@ -54,17 +53,27 @@ def _compile_test(get: Getter, wanted: Any) -> Predicate:
     return lambda message: (value := get(message)) == wanted and not isinstance(value, bool)
 
 
-def speaker_name(value: Any, template: str) -> str | None:
-    """The vendor's number or name of a speaker, as the profile wants it shown."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        return None
-    return template.replace("{}", str(value), 1)
+def _speaker_namer(template: str) -> Callable[[Any], str | None]:
+    """From the vendor's number or name of a speaker to the one shown; what is neither is nobody."""
+    numbered: dict[int, str] = {number: template.replace("{}", str(number), 1) for number in range(32)}
+
+    def name(value: Any) -> str | None:
+        kind = type(value)
+        if kind is int:
+            return numbered.get(value) or template.replace("{}", str(value), 1)
+        return template.replace("{}", value, 1) if kind is str and value else None
+
+    return name
 
 
-def most_frequent_speaker(words: Sequence[Word] | None) -> str | None:
+def most_frequent_speaker(words: Sequence[Word]) -> str | None:
     """Who spoke most of *words*; of equals the one who began."""
-    counts = Counter(word.speaker for word in words or () if word.speaker is not None)
-    return counts.most_common(1)[0][0] if counts else None
+    counts: dict[str, int] = {}
+    for word in words:
+        speaker = word.speaker
+        if speaker is not None:
+            counts[speaker] = counts.get(speaker, 0) + 1
+    return max(counts, key=counts.__getitem__) if counts else None
 
 
 def compile_words(words: Words, unit: str) -> WordReader:
@@ -100,7 +109,7 @@ def _plain_keys(words: Words) -> list[str] | None:
 def _words_by_key(texts: list[str], words: Words, scale: float) -> Callable[[list[Any]], list[Word]]:
     first, others = texts[0], texts[1:]
     start_key, end_key, confidence_key, speaker_key = words.start, words.end, words.confidence, words.speaker
-    template = words.speaker_format
+    name_speaker = _speaker_namer(words.speaker_format)
 
     def read(items: list[Any]) -> list[Word]:
         found = []
@@ -124,9 +133,9 @@ def _words_by_key(texts: list[str], words: Words, scale: float) -> Callable[[lis
             if scale != 1.0:
                 start = None if start is None else start * scale
                 end = None if end is None else end * scale
-            speaker = item.get(speaker_key) if speaker_key is not None else None
+            speaker = item.get(speaker_key)
             if speaker is not None:
-                speaker = speaker_name(speaker, template)
+                speaker = name_speaker(speaker)
             found.append(Word(text, start, end, confidence, speaker))
         return found
 
@@ -140,7 +149,7 @@ def _words_by_getter(words: Words, unit: str) -> Callable[[list[Any]], list[Word
     read_duration = seconds_reader(_first_or_absent(words.duration), unit)
     get_confidence = _first_or_absent(words.confidence)
     get_speaker = _first_or_absent(words.speaker)
-    template = words.speaker_format
+    name_speaker = _speaker_namer(words.speaker_format)
 
     def read(items: list[Any]) -> list[Word]:
         found = []
@@ -152,7 +161,7 @@ def _words_by_getter(words: Words, unit: str) -> Callable[[list[Any]], list[Word
             if end is None and start is not None and (duration := read_duration(item)) is not None:
                 end = start + duration
             confidence = number(get_confidence(item)) or 0.0
-            found.append(Word(text, start, end, confidence, speaker_name(get_speaker(item), template)))
+            found.append(Word(text, start, end, confidence, name_speaker(get_speaker(item))))
         return found
 
     return read
@@ -166,51 +175,49 @@ def _first_or_absent(paths: str | Sequence[str] | None) -> Getter:
     return _absent if paths is None else compile_first(paths)
 
 
-class SegmentReader:
-    """Reads the transcript fields a rule names out of a message. Times in seconds."""
+class SegmentReader(Protocol):
+    """Reads the transcript fields a rule names out of a message, as a segment of the *kind* wanted.
 
-    def __init__(self, rule: Rule, unit: str) -> None:
-        self._text = compile_first(rule.text) if rule.text is not None else _absent
-        self._start = seconds_reader(compile_first(rule.start), unit) if rule.start is not None else None
-        self._end = seconds_reader(compile_first(rule.end), unit) if rule.end is not None else None
-        self._duration = seconds_reader(compile_path(rule.duration), unit) if rule.duration is not None else None
-        self._language = _first_or_absent(rule.language)
-        self._confidence = _first_or_absent(rule.confidence)
-        self._frequent = rule.speaker == "most frequent"
-        self._speaker = _first_or_absent(None if self._frequent else rule.speaker)
-        self._speaker_format = rule.speaker_format
-        self._words = compile_words(rule.words, unit) if rule.words is not None else None
-        self._request_id = _first_or_absent(rule.request_id)
+    Raises:
+        ProtocolError: the text is missing, or is none.
+    """
 
-    def read(self, message: Any, kind: type[AnySegment], *, missing: str | None = None) -> AnySegment:
-        """A segment of this *kind*.
+    def __call__(self, message: Any, kind: type[AnySegment]) -> AnySegment: ...
 
-        Args:
-            missing: the text where there is none.
 
-        Raises:
-            ProtocolError: the text is missing, or is none.
-        """
-        text = self._text(message)
+def compile_segment(rule: Rule, unit: str) -> SegmentReader:
+    """The reader for *rule*'s fields; times in *unit* become seconds."""
+    base, rule = _share_prefix(rule)
+    get_base = compile_path(base) if base is not None else None
+    get_text, get_confidence = _first_or_absent(rule.text), _first_or_absent(rule.confidence)
+    get_language, get_request_id = _field(rule, "language"), _field(rule, "request_id")
+    read_start, read_end = _seconds_field(rule, "start", unit), _seconds_field(rule, "end", unit)
+    read_duration = _seconds_field(rule, "duration", unit)
+    frequent = rule.speaker == "most frequent"
+    get_speaker = _field(rule, "speaker") if not frequent else None
+    name_speaker = _speaker_namer(rule.speaker_format)
+    read_words = compile_words(rule.words, unit) if rule.words is not None else None
+
+    def read(message: Any, kind: type[AnySegment]) -> AnySegment:
+        within = message if get_base is None else get_base(message)
+        text = get_text(within)
         if type(text) is not str:
-            if text is not None or missing is None:
-                raise ProtocolError("a transcript without text")
-            text = missing
-        start = self._start(message) if self._start is not None else None
-        end = self._end(message) if self._end is not None else None
-        if self._duration is not None and start is not None and (length := self._duration(message)) is not None:
+            raise ProtocolError("a transcript without text")
+        start = read_start(message) if read_start is not None else None
+        end = read_end(message) if read_end is not None else None
+        if read_duration is not None and start is not None and (length := read_duration(message)) is not None:
             end = start + length
-        words = self._words(message) if self._words is not None else None
-        if not self._frequent:
-            speaker = speaker_name(self._speaker(message), self._speaker_format)
-        elif kind is Partial or not words:
-            speaker = None  # vendors change their mind about speakers until the text is final
-        else:
+        words = read_words(within) if read_words is not None else None
+        speaker = None
+        if get_speaker is not None:
+            speaker = name_speaker(get_speaker(message))
+        elif frequent and words and kind is not Partial:  # vendors change their mind until the text is final
             speaker = most_frequent_speaker(words)
-        confidence = self._confidence(message)
+        confidence = get_confidence(within)
         if type(confidence) is not float:
             confidence = number(confidence) or 0.0
-        language, request_id = self._language(message), self._request_id(message)
+        language = get_language(message) if get_language is not None else None
+        request_id = get_request_id(message) if get_request_id is not None else None
         return kind(
             text,
             start,
@@ -221,3 +228,33 @@ class SegmentReader:
             words,
             request_id if type(request_id) is str else "",
         )
+
+    return read
+
+
+def _share_prefix(rule: Rule) -> tuple[str | None, Rule]:
+    """The object that text, confidence and words are all in, and *rule* with these three relative to it."""
+    paths = [rule.text, rule.confidence, rule.words.items if rule.words is not None else None]
+    given = [path for path in paths if path is not None]
+    if not all(isinstance(path, str) and plain_steps(path) is not None and "." in path for path in given):
+        return None, rule
+    prefixes = {str(path).rpartition(".")[0] for path in given}
+    if len(given) < 2 or len(prefixes) != 1:
+        return None, rule
+    prefix = prefixes.pop()
+    changed: dict[str, Any] = {"text": str(rule.text).rpartition(".")[2]}
+    if rule.confidence is not None:
+        changed["confidence"] = str(rule.confidence).rpartition(".")[2]
+    if rule.words is not None:
+        changed["words"] = rule.words.model_copy(update={"items": str(rule.words.items).rpartition(".")[2]})
+    return prefix, rule.model_copy(update=changed)
+
+
+def _field(rule: Rule, name: str) -> Getter | None:
+    paths = getattr(rule, name)
+    return compile_first(paths) if paths is not None else None
+
+
+def _seconds_field(rule: Rule, name: str, unit: str) -> Callable[[Any], float | None] | None:
+    get = _field(rule, name)
+    return seconds_reader(get, unit) if get is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
 import orjson
 
@@ -23,7 +23,7 @@ from ..protocol import (
     judge_close,
     judge_status,
 )
-from .fields import SegmentReader, compile_condition, compile_words
+from .fields import compile_condition, compile_segment, compile_words
 from .paths import Getter, compile_first, compile_path
 from .reducers import Accumulate, Counter, Delta, PieceReducer, SlidingSegments, Token, TokenStream
 from .results import Results, Rule
@@ -32,8 +32,8 @@ from .units import SCALES, number, seconds_reader
 __all__ = ["Memory", "Program"]
 
 Apply = Callable[[Any, "Memory", "list[Event]"], None]
-Step = Callable[[Any, "Memory", "list[Event]"], bool]
-"""Looks at a message, adds its events, and says whether the message is done."""
+Step = tuple[Union[Callable[[Any], Any], None], Apply, bool]
+"""The rule's condition, what it does, and whether the message is done then."""
 
 
 class Memory:
@@ -114,9 +114,11 @@ class Program:
                 steps = self._table.get(case, steps)
             elif not steps:
                 raise ProtocolError(f"no {self._switch!r} that says what kind of message it is")
-        for step in steps:
-            if step(message, memory, events):
-                break
+        for test, apply, done in steps:
+            if test is None or test(message):
+                apply(message, memory, events)
+                if done:
+                    break
         return events
 
 
@@ -136,25 +138,7 @@ def _cases(rule: Rule) -> Sequence[str]:
 
 
 def _compile_rule(rule: Rule, results: Results) -> Step:
-    apply = _COMPILERS[rule.event](rule, results)
-    test = compile_condition(rule.when)
-    done = not rule.more
-
-    if test is None:
-
-        def always(message: Any, memory: Memory, events: list[Event]) -> bool:
-            apply(message, memory, events)
-            return done
-
-        return always
-
-    def tested(message: Any, memory: Memory, events: list[Event]) -> bool:
-        if not test(message):
-            return False
-        apply(message, memory, events)
-        return done
-
-    return tested
+    return compile_condition(rule.when), _COMPILERS[rule.event](rule, results), not rule.more
 
 
 def _compile_ignore(rule: Rule, results: Results) -> Apply:
@@ -203,7 +187,7 @@ def _compile_finished(rule: Rule, results: Results) -> Apply:
 
 
 def _compile_transcript(rule: Rule, results: Results) -> Apply:
-    read = SegmentReader(rule, results.unit).read
+    read = compile_segment(rule, results.unit)
     is_final = compile_condition(rule.final) if rule.event == "transcript" else None
     always_final = rule.event == "final"
     is_stable, ends = compile_condition(rule.stable), compile_condition(rule.ends_utterance)
@@ -216,27 +200,25 @@ def _compile_transcript(rule: Rule, results: Results) -> Apply:
         reducer = memory.reducer
         if always_final or (is_final is not None and is_final(message)):
             final = read(message, Final)
-            final.ends_utterance = ends is not None and ends(message)
+            final.ends_utterance = ends is not None and bool(ends(message))
             if deduplicates:
                 final.segment_id = key
-            events += _end_silence(final) if reducer is None else reducer.final(final, key)
+            if reducer is not None:
+                events += reducer.final(final, key)
+            elif final.text or not final.ends_utterance:
+                events.append(final)
+            else:  # an empty final holds nothing an utterance could end with, so its end is an event of its own
+                final.ends_utterance = False
+                events += (final, SpeechEnded(final.end))
             return
         partial = read(message, Partial)
-        partial.stable = is_stable is not None and is_stable(message)
+        partial.stable = is_stable is not None and bool(is_stable(message))
         if reducer is not None:
             events += reducer.partial(partial, key)
         elif partial.text:
             events.append(partial)
 
     return transcript
-
-
-def _end_silence(final: Final) -> Sequence[Event]:
-    """An empty final holds nothing an utterance could end with, so its end is an event of its own."""
-    if final.text or not final.ends_utterance:
-        return (final,)
-    final.ends_utterance = False
-    return (final, SpeechEnded(final.end))
 
 
 def _key(value: Any) -> str | None:

@@ -184,7 +184,6 @@ class _ProfileConversation(Conversation):
         self._protocol = protocol
         self._plan = plan = protocol.plan
         self._scope = make_scope(protocol.profile, "streaming", settings)
-        self._bytes_per_ms = settings.sample_rate * settings.channels * 2 / 1000
         program = plan.program(self._scope)
         self._memory = program.memory()
         self._read: Callable[[str | bytes, Any], list[Event]] = program.read
@@ -196,7 +195,6 @@ class _ProfileConversation(Conversation):
         plan, scope = self._plan, self._scope
         scope.messages_sent += 1
         scope.bytes_sent += len(chunk)
-        scope.ms_sent = round(scope.bytes_sent / self._bytes_per_ms)
         encoded = chunk if plan.encode is None else plan.encode(chunk)
         if plan.envelope is None:
             if not plan.after_audio:

@@ -35,7 +35,8 @@ class Scope:
         language, model: as settings give them, or the profile's default.
         saved: what earlier requests brought, under ``${saved.NAME}``.
         audio: the chunk or recording, for ``${audio}`` in base64.
-        messages_sent, bytes_sent, ms_sent: audio on this connection so far, under ``${sent.messages}`` and so on.
+        messages_sent, bytes_sent: audio on this connection so far, in signed 16-bit samples,
+            for ``${sent.messages}``, ``${sent.bytes}`` and ``${sent.ms}``.
     """
 
     settings: Settings
@@ -47,7 +48,11 @@ class Scope:
     audio: bytes | bytearray | memoryview = field(default=b"", repr=False)
     messages_sent: int = 0
     bytes_sent: int = 0
-    ms_sent: int = 0
+
+    @property
+    def ms_sent(self) -> int:
+        """Audio sent, in milliseconds."""
+        return self.bytes_sent * 500 // (self.settings.sample_rate * self.settings.channels)
 
 
 Template = Callable[[Scope], Any]

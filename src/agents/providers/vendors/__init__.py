@@ -1,9 +1,9 @@
 """The vendors Voxport knows, and those others add.
 
 A vendor is a file in this folder: ``NAME.yaml`` (a profile) where data says it all, ``NAME.py`` with a ``VENDOR``
-where there is behaviour. A package adds its own through the entry-point group ``voxport.vendors``: an entry point is
-a :class:`Vendor`, a path to a profile file, a profile, a protocol, or a function without arguments that returns one.
-Nothing is loaded before it is asked for.
+where there is behaviour. A package adds its own through the entry-point group ``voxport.vendors``: an entry point
+is a :class:`Vendor`, a profile or the path of one, a protocol, or a function without arguments that returns one of
+these. Nothing is loaded before it is asked for.
 """
 
 from __future__ import annotations
