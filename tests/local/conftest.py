@@ -86,7 +86,9 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 def hear(server: ServerProcess, client: aiohttp.ClientSession) -> Callable[..., Any]:
     """Stream PCM to the generic WebSocket and answer every message that came back."""
 
-    async def run(pcm: bytes, rate: int = 16000, *, chunk_bytes: int = 3200, **config: Any) -> list[dict[str, Any]]:
+    async def run(
+        pcm: bytes, rate: int = 16000, *, chunk_bytes: int = 3200, **config: Any
+    ) -> list[dict[str, Any]]:
         async with client.ws_connect(f"{server.ws_url}/v1/stt/stream") as socket:
             await socket.send_json({"type": "config", "sample_rate": rate, **config})
             for at in range(0, len(pcm), chunk_bytes):

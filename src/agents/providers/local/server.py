@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from types import TracebackType
@@ -19,6 +20,7 @@ __all__ = ["SpeechServer"]
 logger = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 3.0
+_GOODBYE_SECONDS = 1.0
 
 
 class SpeechServer:
@@ -93,8 +95,7 @@ class SpeechServer:
         if services is None:
             return
         if self._runner is not None:
-            for socket in list(services.sockets):
-                await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
+            await asyncio.gather(*(_say_goodbye(socket) for socket in services.sockets))
             await self._runner.cleanup()
             self._runner = None
         await services.recogniser.aclose()
@@ -130,3 +131,11 @@ class SpeechServer:
                 "dialects": [kind.name for kind in self._dialects],
             }
         )
+
+
+async def _say_goodbye(socket: web.WebSocketResponse) -> None:
+    try:
+        close = socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
+        await asyncio.wait_for(close, _GOODBYE_SECONDS)
+    except (asyncio.TimeoutError, ConnectionError):
+        logger.info("a client did not take its leave in %s s; its connection is cut", _GOODBYE_SECONDS)

@@ -28,6 +28,7 @@ _DONT_EXIT = 0x8000  # report a missing data folder instead of ending the proces
 _UTF8 = 1
 _RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
 _BLOCK_MS = 100
+_SEED = 1
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -111,6 +112,7 @@ class _Espeak:
             (_WORD_GAP, voice.word_gap),
         ):
             self._lib.espeak_SetParameter(parameter, value, 0)
+        self._lib.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))  # the noise in voices; their flutter still goes on
         raw = text.encode() + b"\0"
         self._sink = sink
         if self._lib.espeak_Synth(raw, ctypes.c_size_t(len(raw)), 0, 0, 0, _UTF8, None, None) != 0:

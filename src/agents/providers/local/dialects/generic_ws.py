@@ -58,7 +58,7 @@ class GenericWebSocket(Dialect):
         self.services.sockets.add(socket)
         try:
             await socket.prepare(request)
-            await _Conversation(self, socket, session).run()
+            await _Conversation(self, socket, session, request.transport).run()
         finally:
             self.services.sockets.discard(socket)
             await session.aclose()
@@ -69,11 +69,16 @@ class _Conversation:
     """One connected client."""
 
     def __init__(
-        self, dialect: GenericWebSocket, socket: web.WebSocketResponse, session: RecogniserSession
+        self,
+        dialect: GenericWebSocket,
+        socket: web.WebSocketResponse,
+        session: RecogniserSession,
+        transport: asyncio.Transport | None,
     ) -> None:
         self._services = dialect.services
         self._socket = socket
         self._session = session
+        self._transport = transport
         self._language = ""
         self._interim = True
         self._configured = False
@@ -91,9 +96,8 @@ class _Conversation:
                     task.result()
             await self._socket.close()
         except (ConnectionError, asyncio.TimeoutError) as error:
-            logger.info(
-                "a client of %s is gone: %s", self._services.recogniser.name, error or "it takes no results"
-            )
+            logger.info("a client is gone: %s", error or "it takes no results")
+            self._drop()
         except Exception as error:
             await self._fail(error)
         finally:
@@ -174,6 +178,12 @@ class _Conversation:
             await self._socket.close(code=_CLOSE_CODES.get(failure.status, 1011), message=failure.code.encode())
         except (ConnectionError, asyncio.TimeoutError):
             logger.info("a client was gone before it could be told: %s", failure.message)
+            self._drop()
+
+    def _drop(self) -> None:
+        """Cut the connection: a close frame would wait behind what the client does not read."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _shape(self, result: Result) -> dict[str, Any]:
         if isinstance(result, Final):
