@@ -178,7 +178,17 @@ def error_text(response: HttpResponse) -> str:
             return body
         if not isinstance(body, dict):
             return ""
-        for name in ("message", "err_msg", "error_message", "error", "detail", "details", "reason", "title"):
+        for name in (
+            "message",
+            "msg",
+            "err_msg",
+            "error_message",
+            "error",
+            "detail",
+            "details",
+            "reason",
+            "title",
+        ):
             if body.get(name):
                 body = body[name]
                 break
