@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ class ProfileBatch(BatchProtocol):
         self.name = profile.name
         self.profile = profile
         self.diarization = batch.diarization
+        self.sample_rates = frozenset(batch.rates) if batch.rates is not None else None
         self.aligned_words = batch.result.words is not None
         self._auth = batch.auth or profile.auth
         only_step = len(batch.steps) == 1
@@ -71,13 +73,13 @@ class ProfileBatch(BatchProtocol):
             raise ConfigurationError(f"{self.profile.title} needs an API key: pass api_key{where}")
 
     def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
-        return self._steps[0].request(make_scope(self.profile, "batch", settings), audio)
+        return self._steps[0].request(self._scope(audio, settings), audio)
 
     def parse(self, response: HttpResponse, settings: Settings) -> Recognition:
         return self._result.read(response)
 
     def recognise(self, audio: Pcm, settings: Settings) -> BatchFlow:
-        scope = make_scope(self.profile, "batch", settings)
+        scope = self._scope(audio, settings)
         response: HttpResponse | None = None
         for step in self._steps:
             for _ in range(step.times):
@@ -91,6 +93,11 @@ class ProfileBatch(BatchProtocol):
             save(response, step.save, scope)
         assert response is not None, "a profile has at least one step"
         return self._result.read(response)
+
+    def _scope(self, audio: Pcm, settings: Settings) -> Scope:
+        """The rate and channels templates speak of are those of the recording."""
+        recorded = dataclasses.replace(settings, sample_rate=audio.sample_rate, channels=audio.channels)
+        return make_scope(self.profile, "batch", recorded)
 
     def describe(self) -> Mapping[str, Any]:
         return self.profile.model_dump(mode="json", by_alias=True, exclude_unset=True)

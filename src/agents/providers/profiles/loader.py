@@ -117,22 +117,26 @@ def _keys_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
             fields = {field.alias or name: field.annotation for name, field in current.model_fields.items()}
-            current = _model_in(fields.get(str(part)))
-        # an index or the key of a dict: `current` is already the model of the items
+            current = fields.get(str(part))
+            if not _holds_items(current):
+                current = _model_in(current)
+        else:
+            current = _model_in(current)  # the part is an index, or the key of a mapping
     if isinstance(current, type) and issubclass(current, BaseModel):
         return sorted(field.alias or name for name, field in current.model_fields.items())
     return []
+
+
+def _holds_items(annotation: Any) -> bool:
+    return any(typing.get_origin(inner) in (list, dict) for inner in (annotation, *typing.get_args(annotation)))
 
 
 def _model_in(annotation: Any) -> Any:
     """The model somewhere inside a type such as ``list[Rule] | None``."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
-    for inner in typing.get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+    found = (_model_in(inner) for inner in typing.get_args(annotation))
+    return next((model for model in found if model is not None), None)
 
 
 def _without_types(location: Sequence[Any], data: Any) -> tuple[Any, ...]:

@@ -167,7 +167,7 @@ class TokenStream:
                 self._final.append(token)
             else:
                 tail.append(token)
-        if self._final or tail:
+        if tokens and (self._final or tail):
             events.append(_spoken(Partial, [*self._final, *tail], stable=not tail))
         return events
 

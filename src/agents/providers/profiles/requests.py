@@ -163,9 +163,9 @@ def _compile_message(message: Message, body_options: Sequence[tuple[str, str]]) 
 
 
 def with_options(body: Any, body_options: Sequence[tuple[str, str]], scope: Scope) -> Any:
-    """*body* with the options that belong into it."""
+    """*body* with the options that belong into it; a mapping where nothing else is left of it."""
     if not body_options:
-        return body
+        return {} if body is None else body
     filled = dict(body) if isinstance(body, dict) else {}
     for option, name in body_options:
         value = scope.options.get(option)

@@ -114,6 +114,10 @@ class Capabilities(Strict):
     )
     aligned_transcript: Literal["word", "chunk", False] = False
     keyterms: bool = False
+    announces_end: bool | None = Field(
+        default=None,
+        description="whether it says when an utterance ends; false: every final ends one; absent: see",
+    )
 
 
 class Audio(Strict):
@@ -283,6 +287,7 @@ class Batch(Strict):
     url: str | None = Field(default=None, description="default URL")
     auth: Auth | None = Field(default=None, description="instead of the profile's")
     diarization: bool = False
+    rates: list[int] | None = Field(default=None, description="Hz it takes; absent: any")
     steps: Annotated[list[BatchStep], Field(min_length=1)]
     result: BatchResult
 

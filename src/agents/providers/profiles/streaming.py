@@ -81,6 +81,7 @@ class ProfileStreaming(StreamingProtocol):
             idle_seconds=connection.idle,
             drain_seconds=connection.drain,
             session_seconds=connection.session,
+            announces_end=capabilities.announces_end,
             reports_usage=any(rule.event == "usage" for rule in streaming.results.rules),
             promotes_last_partial=connection.promotes_last_partial,
             close_codes=plan.close_codes,

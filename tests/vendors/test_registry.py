@@ -1,0 +1,211 @@
+"""How a vendor is found, and that every file is sound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import agents.providers.vendors as vendors
+from agents.providers.base import ConfigurationError
+from agents.providers.profiles import Profile, ProfileBatch, ProfileStreaming, find_problems
+from agents.providers.protocol import Conversation, ProtocolError, Settings
+from agents.providers.vendors import Vendor, find_vendor, vendor_names
+
+FOLDER = Path(vendors.__file__).parent
+FILES = sorted(FOLDER.glob("*.yaml"))
+HEADER = "# yaml-language-server: $schema=../profiles/profile.schema.json\n"
+
+MINE = """\
+name: mine
+title: Mine
+streaming:
+  url: ws://mine.test
+  results: {rules: [{event: final, text: text}]}
+"""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_is_sound_and_named_for_its_vendor(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert find_problems(text, source=path.name) == []
+    assert text.startswith(HEADER)
+    assert find_vendor(path.stem).name == path.stem
+
+
+def test_hosts_are_those_of_the_files() -> None:
+    known = {host: name for name in vendor_names() for host in find_vendor(name).hosts}
+    assert known == vendors._HOSTS
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("wss://api.deepgram.com/v1/listen", "deepgram"),
+        ("https://API.deepgram.com", "deepgram"),
+        ("wss://api.eu.deepgram.com.evil.test/v1/listen", "generic"),
+        ("wss://evil.test/api.deepgram.com", "generic"),
+        ("ws://localhost:8080/v1/listen", "generic"),
+        ("", "generic"),
+        ("ws://[broken", "generic"),
+    ],
+)
+def test_auto_recognises_the_host(url: str, name: str) -> None:
+    assert find_vendor("auto", url=url).name == name
+
+
+def test_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match=r"did you mean 'deepgram'\?.*by its path"):
+        find_vendor("deepgran")
+    with pytest.raises(ConfigurationError, match=r"known are .*generic"):
+        find_vendor("")
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE)
+    vendor = find_vendor(path)
+    assert (vendor.name, vendor.streaming_url, vendor.batch) == ("mine", "ws://mine.test", None)
+    assert find_vendor(str(path)) is vendor
+    path.write_text(MINE.replace("event", "evnt"))
+    with pytest.raises(ConfigurationError, match=r"mine\.yaml:5: .*did you mean 'event'"):
+        find_vendor(path)
+    with pytest.raises(ConfigurationError, match="no profile file"):
+        find_vendor(tmp_path / "other.yaml")
+
+
+def test_objects_are_taken_as_they_are() -> None:
+    vendor = find_vendor("deepgram")
+    assert find_vendor(vendor) is vendor
+    assert isinstance(vendor.profile, Profile)
+    assert find_vendor(vendor.profile).name == "deepgram"
+    assert isinstance(vendor.streaming, ProfileStreaming)
+    assert find_vendor(vendor.streaming).streaming is vendor.streaming
+    assert isinstance(vendor.batch, ProfileBatch)
+    assert find_vendor(vendor.batch).batch is vendor.batch
+    with pytest.raises(ConfigurationError, match="is int, not a vendor"):
+        find_vendor(7)  # type: ignore[arg-type]
+
+
+def test_deepgram_says_what_a_factory_needs() -> None:
+    vendor = find_vendor("deepgram")
+    assert (vendor.title, vendor.key_environment, vendor.default_model) == (
+        "Deepgram",
+        "DEEPGRAM_API_KEY",
+        "nova-3",
+    )
+    assert vendor.streaming_url == "wss://api.deepgram.com/v1/listen"
+    assert vendor.batch_url == "https://api.deepgram.com/v1/listen"
+
+
+OF_PACKAGES: dict[str, Callable[[], Any] | Any] = {
+    "acme": Vendor("acme", "Acme"),
+    "made": lambda: Vendor("made", "Made"),
+    "file": str(FOLDER / "generic.yaml"),
+    "wrong": 5,
+}
+
+
+def explode() -> Vendor:
+    raise RuntimeError("out of order")
+
+
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed packages with vendors of their own, one of them broken."""
+    module = sys.modules[__name__]
+    for name, value in OF_PACKAGES.items():
+        monkeypatch.setattr(module, f"vendor_{name}", value, raising=False)
+    points = [EntryPoint(name, f"{__name__}:vendor_{name}", "voxport.vendors") for name in OF_PACKAGES]
+    points += [
+        EntryPoint("broken", "no.such.module:VENDOR", "voxport.vendors"),
+        EntryPoint("exploding", f"{__name__}:explode", "voxport.vendors"),
+    ]
+    monkeypatch.setattr(vendors, "entry_points", lambda group: EntryPoints(points))
+    vendors._from_entry_point.cache_clear()
+
+
+@pytest.mark.usefixtures("packages")
+def test_packages_add_vendors() -> None:
+    assert {"acme", "made", "broken", "deepgram"} <= set(vendor_names())
+    assert find_vendor("acme").title == "Acme"
+    assert find_vendor("made").title == "Made"
+    assert find_vendor("file").name == "generic"
+
+
+@pytest.mark.usefixtures("packages")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("broken", "cannot be loaded.*ModuleNotFoundError"), ("exploding", "out of order"), ("wrong", "is int")],
+)
+def test_a_broken_package_is_an_error_only_when_it_is_asked_for(name: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        find_vendor(name)
+
+
+def test_importing_the_registry_loads_no_profile() -> None:
+    code = (
+        "import sys, agents.providers.vendors as v; v.vendor_names();"
+        "assert not {'yaml', 'pydantic', 'jmespath', 'numpy', 'agents.providers.profiles'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# --- nothing a vendor sends may crash a stream ---
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def talk(name: str) -> Conversation | None:
+    vendor = find_vendor(name)
+    return vendor.streaming.converse(Settings("ws://localhost", language="en")) if vendor.streaming else None
+
+
+def swallow(conversation: Conversation, raw: str | bytes) -> None:
+    try:
+        conversation.receive(raw)
+    except ProtocolError:
+        pass
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES])
+@given(raw=st.binary(max_size=40) | st.text(max_size=40))
+def test_arbitrary_bytes_raise_nothing_but_protocol_errors(name: str, raw: str | bytes) -> None:
+    if conversation := talk(name):
+        swallow(conversation, raw)
+
+
+def known_keys(name: str) -> list[str]:
+    """Words of the profile's paths and cases: what makes an arbitrary message reach the rules."""
+    import re
+
+    return sorted(set(re.findall(r"[A-Za-z_]{2,}", (FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES])
+@given(data=st.data())
+def test_arbitrary_messages_raise_nothing_but_protocol_errors(name: str, data: st.DataObject) -> None:
+    import orjson
+
+    word = st.sampled_from(known_keys(name))
+    value = st.recursive(
+        JSON | word,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(word, inner, max_size=6),
+        max_leaves=15,
+    )
+    conversation = talk(name)
+    if conversation is None:
+        return
+    for message in data.draw(st.lists(st.dictionaries(word | st.just("type"), value, max_size=8), max_size=3)):
+        swallow(conversation, orjson.dumps(message))
