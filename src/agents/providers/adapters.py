@@ -1,0 +1,10 @@
+"""The public adapter classes: LiveKit's ``stt.STT`` for any vendor, ready for AgentSession and for subclasses."""
+
+from __future__ import annotations
+
+from .stt.adapter import STTAdapter
+from .stt.http import CustomHTTPSTTAdapter
+from .stt.streaming import CustomWebSocketSTTAdapter
+from .stt.websocket import WebSocketSpeechStream
+
+__all__ = ["CustomHTTPSTTAdapter", "CustomWebSocketSTTAdapter", "STTAdapter", "WebSocketSpeechStream"]
