@@ -1,0 +1,299 @@
+"""From a configuration to an adapter: for your own endpoint, and for the vendors Voxport speaks to itself.
+
+``metadata`` holds the parameters of the adapter that is built, under their own names: ``endpoint_url`` or
+``ws_url``, ``headers``, ``sample_rate``, ``vendor``, ``options``, ``on_failure``, ``request_timeout`` …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from .adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
+from .base import ConfigurationError, LLMConfig, NotBuiltYetError, STTConfig, TTSConfig, check_metadata
+from .native import build_native, parameter_names
+from .vendors import Vendor, find_vendor, vendor_names
+
+if TYPE_CHECKING:
+    from livekit.agents import llm, stt, tts
+
+__all__ = [
+    "AWSProviderFactory",
+    "AssemblyAIProviderFactory",
+    "AzureProviderFactory",
+    "CustomProviderFactory",
+    "DeepgramProviderFactory",
+    "GoogleCloudProviderFactory",
+    "OpenAIProviderFactory",
+    "VendorProviderFactory",
+    "create_vendor_stt",
+]
+
+_Adapter = TypeVar("_Adapter", bound=STTAdapter)
+
+_NUMBERS: Mapping[str, type[int] | type[float]] = {
+    "sample_rate": int,
+    "max_response_bytes": int,
+    "request_timeout": float,
+    "connect_timeout": float,
+    "read_timeout": float,
+    "replay_seconds": float,
+}
+"""Settings that are numbers, which ``${env:NAME}`` can only give as text."""
+
+
+class CustomProviderFactory:
+    """Builds what ``provider=CUSTOM_HTTP`` and ``CUSTOM_WS`` stand for."""
+
+    @staticmethod
+    def create_http_stt(config: STTConfig) -> CustomHTTPSTTAdapter:
+        """Speech recognition over HTTP; ``metadata["endpoint_url"]`` says where.
+
+        Raises:
+            ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
+        """
+        return _build(CustomHTTPSTTAdapter, "endpoint_url", config)
+
+    @staticmethod
+    def create_websocket_stt(config: STTConfig) -> CustomWebSocketSTTAdapter:
+        """Streaming speech recognition; ``metadata["ws_url"]`` says where.
+
+        Raises:
+            ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
+        """
+        return _build(CustomWebSocketSTTAdapter, "ws_url", config)
+
+    @staticmethod
+    def create_http_llm(config: LLMConfig) -> NoReturn:
+        """Raises NotBuiltYetError, which names the alternative."""
+        raise _not_built_yet("HTTP language model")
+
+    @staticmethod
+    def create_websocket_llm(config: LLMConfig) -> NoReturn:
+        """Raises NotBuiltYetError, which names the alternative."""
+        raise _not_built_yet("WebSocket language model")
+
+    @staticmethod
+    def create_http_tts(config: TTSConfig) -> NoReturn:
+        """Raises NotBuiltYetError, which names the alternative."""
+        raise _not_built_yet("HTTP voice")
+
+    @staticmethod
+    def create_websocket_tts(config: TTSConfig) -> NoReturn:
+        """Raises NotBuiltYetError, which names the alternative."""
+        raise _not_built_yet("WebSocket voice")
+
+
+class VendorProviderFactory:
+    """Speech recognition by a vendor Voxport speaks to itself; a subclass says which.
+
+    Attributes:
+        vendor: its name in :mod:`agents.providers.vendors`.
+        title: its name for people.
+        plugin: LiveKit's own plugin for it, as in ``livekit-plugins-deepgram``.
+    """
+
+    vendor: ClassVar[str]
+    title: ClassVar[str]
+    plugin: ClassVar[str]
+
+    @classmethod
+    def create_stt(cls, config: STTConfig) -> STTAdapter:
+        """The vendor's streaming recognition, or with ``metadata={"mode": "batch"}`` its batch recognition.
+
+        Raises:
+            ConfigurationError: a setting cannot work, or Voxport does not speak to this vendor yet.
+        """
+        if cls.vendor not in vendor_names():
+            raise NotBuiltYetError(
+                f"Voxport has no {cls.title} protocol yet. Use LiveKit's own plugin instead "
+                f"(pip install livekit-plugins-{cls.plugin}; livekit.plugins.{cls.plugin}.STT goes into "
+                "AgentSession as it is), or describe the service in a profile file and name it: "
+                "provider='custom_ws', metadata={'ws_url': …, 'vendor': './my-vendor.yaml'}"
+            )
+        return create_vendor_stt(cls.vendor, config)
+
+
+class DeepgramProviderFactory(VendorProviderFactory):
+    """Deepgram, streaming and batch."""
+
+    vendor, title, plugin = "deepgram", "Deepgram", "deepgram"
+
+
+class AssemblyAIProviderFactory(VendorProviderFactory):
+    """AssemblyAI."""
+
+    vendor, title, plugin = "assemblyai", "AssemblyAI", "assemblyai"
+
+
+class GoogleCloudProviderFactory(VendorProviderFactory):
+    """Google Cloud Speech-to-Text."""
+
+    vendor, title, plugin = "google", "Google Cloud", "google"
+
+
+class AWSProviderFactory(VendorProviderFactory):
+    """Amazon Transcribe."""
+
+    vendor, title, plugin = "aws", "AWS", "aws"
+
+
+class NativeProviderFactory:
+    """A provider for which LiveKit's own plugin is what is built; a subclass says which."""
+
+    provider: ClassVar[str]
+
+    @classmethod
+    def create_stt(cls, config: STTConfig) -> stt.STT[Any]:
+        """LiveKit's plugin, or with ``metadata={"mode": "stream"}`` or ``"batch"`` Voxport's own protocol.
+
+        Raises:
+            ConfigurationError: the plugin is not installed, or a setting cannot work.
+        """
+        if "mode" in config.metadata:
+            return create_vendor_stt(cls.provider, config)
+        native: stt.STT[Any] = build_native(cls.provider, config)
+        return native
+
+    @classmethod
+    def create_llm(cls, config: LLMConfig) -> llm.LLM[Any]:
+        """LiveKit's plugin.
+
+        Raises:
+            ConfigurationError: the plugin is not installed, or a setting cannot work.
+        """
+        native: llm.LLM[Any] = build_native(cls.provider, config)
+        return native
+
+    @classmethod
+    def create_tts(cls, config: TTSConfig) -> tts.TTS[Any]:
+        """LiveKit's plugin.
+
+        Raises:
+            ConfigurationError: the plugin is not installed, or a setting cannot work.
+        """
+        native: tts.TTS[Any] = build_native(cls.provider, config)
+        return native
+
+
+class OpenAIProviderFactory(NativeProviderFactory):
+    """OpenAI, and with ``metadata={"base_url": …}`` whatever speaks its API."""
+
+    provider = "openai"
+
+
+class AzureProviderFactory(NativeProviderFactory):
+    """Azure AI Speech, and Azure OpenAI for language models."""
+
+    provider = "azure"
+
+
+def create_vendor_stt(vendor: str, config: STTConfig) -> STTAdapter:
+    """Speech recognition by a vendor that Voxport knows.
+
+    Args:
+        vendor: its name.
+        config: ``metadata["mode"]`` may be ``"stream"`` or ``"batch"``; without it the vendor streams if it can.
+            ``ws_url`` or ``endpoint_url`` say where, unless it is the vendor's usual place.
+
+    Raises:
+        ConfigurationError: there is no such vendor, it lacks that mode, or a setting cannot work.
+    """
+    config = config.resolved()
+    found = find_vendor(vendor)
+    if _mode(found, config) == "stream":
+        return _build(CustomWebSocketSTTAdapter, "ws_url", config, found, found.streaming_url)
+    return _build(CustomHTTPSTTAdapter, "endpoint_url", config, found, found.batch_url)
+
+
+def _mode(vendor: Vendor, config: STTConfig) -> str:
+    protocols = {"stream": vendor.streaming, "batch": vendor.batch}
+    offered = [mode for mode, protocol in protocols.items() if protocol is not None]
+    if not offered:
+        raise ConfigurationError(
+            f"{vendor.title} offers no speech recognition: use another provider", key="provider"
+        )
+    mode = config.metadata.get("mode")
+    if mode is None:
+        wanted = "batch" if "endpoint_url" in config.metadata else "stream"
+        return wanted if wanted in offered else offered[0]
+    if mode not in offered:
+        raise ConfigurationError(
+            f"metadata['mode'] must be one of {', '.join(map(repr, offered))} for {vendor.title}, not {mode!r}",
+            key="metadata.mode",
+        )
+    return str(mode)
+
+
+def _build(
+    adapter: type[_Adapter], url_name: str, config: STTConfig, vendor: Vendor | None = None, url: str | None = None
+) -> _Adapter:
+    """The *adapter* that *config* describes.
+
+    Args:
+        url_name: the adapter's first parameter, which is the place of the service.
+        vendor: whose service it is; otherwise ``metadata`` or the URL says so.
+        url: where *vendor* is, unless ``metadata`` says otherwise.
+    """
+    config = config.resolved()
+    known = {*parameter_names(adapter)} - {"language", "model"}
+    check_metadata(
+        config,
+        (known - {"vendor"}) | {"mode"} if vendor else known,
+        of=vendor.title if vendor else adapter.__name__,
+    )
+    settings = {name: _typed(name, value) for name, value in config.metadata.items() if value is not None}
+    settings.pop("api_key", None)
+    settings.pop("mode", None)
+    if vendor is not None:
+        settings["vendor"] = vendor
+    elif url_name not in settings and settings.get("vendor", "auto") != "auto":
+        named = find_vendor(settings["vendor"])
+        url = named.streaming_url if url_name == "ws_url" else named.batch_url
+    url = settings.pop(url_name, url)
+    if not url:
+        raise ConfigurationError(
+            f"metadata[{url_name!r}] is missing: give the URL of the service, "
+            f'like "{"wss" if url_name == "ws_url" else "https"}://host/path"',
+            key="metadata",
+        )
+    construct: Callable[..., _Adapter] = adapter
+    try:
+        return construct(url, api_key=config.key, language=config.language, model=config.model, **settings)
+    except ConfigurationError as error:
+        name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
+        if error.key is None and name in config.metadata:
+            error.key = f"metadata.{name}"
+        raise
+
+
+def _typed(name: str, value: Any) -> Any:
+    """*value* as the adapter wants it.
+
+    Raises:
+        ConfigurationError: it is of another type.
+    """
+    key = f"metadata.{name}"
+    if name in ("headers", "options") and not isinstance(value, Mapping):
+        raise ConfigurationError(f"metadata[{name!r}] must be a mapping, not {type(value).__name__}", key=key)
+    number = _NUMBERS.get(name)
+    if number is None:
+        return value
+    if isinstance(value, str):
+        try:
+            return number(value)
+        except ValueError:
+            pass
+    if isinstance(value, bool) or not isinstance(value, (int, number)):
+        kind = "a whole number" if number is int else "a number"
+        raise ConfigurationError(f"metadata[{name!r}] must be {kind}, not {value!r}", key=key)
+    return value
+
+
+def _not_built_yet(what: str) -> NotBuiltYetError:
+    return NotBuiltYetError(
+        f"Voxport has no adapter for a custom {what} yet. If the service speaks OpenAI's API, use "
+        "provider='openai' with metadata={'base_url': 'https://host/v1'}; otherwise give AgentSession any LiveKit "
+        "plugin as it is",
+        key="provider",
+    )

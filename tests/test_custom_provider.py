@@ -1,0 +1,310 @@
+"""CustomProviderFactory and the vendor factories: what they build, and what they say when they cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from livekit.plugins import azure, openai
+
+from agents.providers import custom_provider
+from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
+from agents.providers.base import ConfigurationError, LLMConfig, NotBuiltYetError, STTConfig, TTSConfig
+from agents.providers.custom_provider import (
+    AssemblyAIProviderFactory,
+    AWSProviderFactory,
+    AzureProviderFactory,
+    CustomProviderFactory,
+    DeepgramProviderFactory,
+    GoogleCloudProviderFactory,
+    OpenAIProviderFactory,
+    VendorProviderFactory,
+    create_vendor_stt,
+)
+from agents.providers.vendors import Vendor, find_vendor
+
+KEY = "sk-very-secret-0123456789"
+HTTP = "https://speech.example/v1/recognize"
+WS = "wss://speech.example/v1/listen"
+
+
+def http_refusal(**metadata: Any) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as raised:
+        CustomProviderFactory.create_http_stt(STTConfig("custom_http", metadata=metadata))
+    assert KEY not in str(raised.value)
+    return raised.value
+
+
+def ws_refusal(**metadata: Any) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as raised:
+        CustomProviderFactory.create_websocket_stt(STTConfig("custom_ws", metadata=metadata))
+    assert KEY not in str(raised.value)
+    return raised.value
+
+
+def test_an_http_adapter_is_what_its_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECH_KEY", KEY)
+    built = CustomProviderFactory.create_http_stt(
+        STTConfig(
+            "custom_http",
+            language="de-DE",
+            model="large",
+            metadata={
+                "endpoint_url": HTTP,
+                "api_key": "${env:SPEECH_KEY}",
+                "headers": {"X-Team": "voice"},
+                "request_timeout": 5,
+                "sample_rate": 8000,
+                "vendor": "generic",
+                "options": {"punctuate": True},
+                "on_failure": "raise",
+            },
+        )
+    )
+    assert type(built) is CustomHTTPSTTAdapter
+    assert (built.endpoint_url, built.language, built.model, built.sample_rate) == (HTTP, "de-DE", "large", 8000)
+    assert built.headers["X-Team"] == "voice"
+    assert built.headers["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in repr(built)
+
+
+def test_a_websocket_adapter_is_what_its_configuration_says() -> None:
+    built = CustomProviderFactory.create_websocket_stt(
+        STTConfig(
+            "custom_ws",
+            language="de-DE",
+            model="large",
+            api_key=KEY,
+            metadata={
+                "ws_url": WS,
+                "headers": {"X-Team": "voice"},
+                "sample_rate": 8000,
+                "options": {"punctuate": True},
+                "on_failure": "raise",
+                "replay_seconds": 10,
+            },
+        )
+    )
+    assert type(built) is CustomWebSocketSTTAdapter
+    assert (built.ws_url, built.language, built.model, built.sample_rate) == (WS, "de-DE", "large", 8000)
+    assert built.provider == "generic"
+    assert KEY not in repr(built)
+
+
+def test_a_vendor_is_recognised_by_its_url() -> None:
+    built = CustomProviderFactory.create_websocket_stt(
+        STTConfig("custom_ws", metadata={"ws_url": "wss://api.deepgram.com/v1/listen", "api_key": KEY})
+    )
+    assert built.provider == "deepgram"
+
+
+def test_a_named_vendor_is_found_at_its_usual_place() -> None:
+    config = STTConfig("custom_ws", api_key=KEY, metadata={"vendor": "deepgram"})
+    assert CustomProviderFactory.create_websocket_stt(config).ws_url == find_vendor("deepgram").streaming_url
+    assert CustomProviderFactory.create_http_stt(config).endpoint_url == find_vendor("deepgram").batch_url
+
+
+async def test_a_session_of_the_user_can_be_given() -> None:
+    async with aiohttp.ClientSession() as session:
+        built = CustomProviderFactory.create_http_stt(
+            STTConfig("custom_http", metadata={"endpoint_url": HTTP, "http_session": session})
+        )
+        await built.aclose()
+        assert not session.closed
+
+
+def test_numbers_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE", "8000")
+    monkeypatch.setenv("REPLAY", "2.5")
+    config = STTConfig(
+        "custom_ws", metadata={"ws_url": WS, "sample_rate": "${env:RATE}", "replay_seconds": "${env:REPLAY}"}
+    )
+    assert CustomProviderFactory.create_websocket_stt(config).sample_rate == 8000
+
+
+def test_a_missing_url_says_so() -> None:
+    error = http_refusal(api_key=KEY)
+    assert str(error) == (
+        "metadata['endpoint_url'] is missing: give the URL of the service, like \"https://host/path\""
+    )
+    assert error.key == "metadata"
+    assert str(ws_refusal(vendor="auto")) == (
+        "metadata['ws_url'] is missing: give the URL of the service, like \"wss://host/path\""
+    )
+    assert "metadata['ws_url'] is missing" in str(ws_refusal(vendor="generic"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"endpont_url": HTTP}, "metadata['endpont_url'] is not a setting of CustomHTTPSTTAdapter: did you mean "),
+        ({"endpoint_url": HTTP, "timeout": 3}, "did you mean 'read_timeout'"),
+        ({"endpoint_url": HTTP, "language": "de"}, "metadata['language'] is not a setting of"),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_nearest_ones(metadata: dict[str, Any], message: str) -> None:
+    error = http_refusal(**metadata)
+    assert message in str(error)
+    assert all(name in str(error) for name in ("api_key", "endpoint_url", "headers", "options", "vendor"))
+    assert error.key == f"metadata.{next(reversed(metadata))}"
+
+
+def test_a_setting_of_the_other_adapter_is_unknown() -> None:
+    assert "metadata['endpoint_url'] is not a setting of CustomWebSocketSTTAdapter" in str(
+        ws_refusal(endpoint_url=HTTP)
+    )
+    assert "metadata['replay_seconds'] is not a setting of CustomHTTPSTTAdapter" in str(
+        http_refusal(endpoint_url=HTTP, replay_seconds=3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"headers": "X-Team: voice"}, "metadata['headers'] must be a mapping, not str"),
+        ({"options": ["a"]}, "metadata['options'] must be a mapping, not list"),
+        ({"sample_rate": 8000.5}, "metadata['sample_rate'] must be a whole number, not 8000.5"),
+        ({"sample_rate": True}, "metadata['sample_rate'] must be a whole number, not True"),
+        ({"replay_seconds": "long"}, "metadata['replay_seconds'] must be a number, not 'long'"),
+        ({"replay_seconds": [1]}, "metadata['replay_seconds'] must be a number, not [1]"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_refused(metadata: dict[str, Any], message: str) -> None:
+    error = ws_refusal(ws_url=WS, **metadata)
+    assert str(error) == message
+    assert error.key == f"metadata.{next(iter(metadata))}"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "key"),
+    [
+        ({"ws_url": "https://speech.example/"}, "metadata.ws_url"),
+        ({"ws_url": "ws://speech.example/", "api_key": KEY}, "metadata.ws_url"),
+        ({"ws_url": WS, "on_failure": "ignore"}, "metadata.on_failure"),
+        ({"ws_url": WS, "replay_seconds": -1}, "metadata.replay_seconds"),
+        ({"ws_url": WS, "sample_rate": 1}, "metadata.sample_rate"),
+    ],
+)
+def test_what_the_adapter_refuses_points_at_the_setting(metadata: dict[str, Any], key: str) -> None:
+    assert ws_refusal(**metadata).key == key
+
+
+def test_an_unknown_vendor_or_profile_is_refused() -> None:
+    assert "unknown vendor 'deepgrm'" in str(ws_refusal(ws_url=WS, vendor="deepgrm"))
+    assert "there is no profile file './none.yaml'" in str(ws_refusal(ws_url=WS, vendor="./none.yaml"))
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda: CustomProviderFactory.create_http_llm(LLMConfig("custom_http")),
+        lambda: CustomProviderFactory.create_websocket_llm(LLMConfig("custom_ws")),
+        lambda: CustomProviderFactory.create_http_tts(TTSConfig("custom_http")),
+        lambda: CustomProviderFactory.create_websocket_tts(TTSConfig("custom_ws")),
+    ],
+)
+def test_language_models_and_voices_of_your_own_name_the_way_there_is(create: Any) -> None:
+    with pytest.raises(NotBuiltYetError) as raised:
+        create()
+    message = str(raised.value)
+    assert "yet" in message and "provider='openai' with metadata={'base_url'" in message
+
+
+def test_deepgram_streams() -> None:
+    built = DeepgramProviderFactory.create_stt(
+        STTConfig("deepgram", model="nova-2", api_key=KEY, metadata={"options": {"punctuate": False}})
+    )
+    assert type(built) is CustomWebSocketSTTAdapter
+    assert (built.provider, built.model) == ("deepgram", "nova-2")
+    assert built.ws_url == find_vendor("deepgram").streaming_url
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"mode": "batch"}, {"endpoint_url": "https://eu.api.deepgram.com/v1/listen"}]
+)
+def test_deepgram_recognises_whole_recordings_when_asked_to(metadata: dict[str, Any]) -> None:
+    built = DeepgramProviderFactory.create_stt(STTConfig("deepgram", api_key=KEY, metadata=metadata))
+    assert type(built) is CustomHTTPSTTAdapter
+    assert built.provider == "deepgram"
+    assert built.endpoint_url == metadata.get("endpoint_url", find_vendor("deepgram").batch_url)
+
+
+def test_a_vendor_can_be_reached_elsewhere() -> None:
+    config = STTConfig("deepgram", api_key=KEY, metadata={"ws_url": "wss://proxy.example/deepgram"})
+    built = DeepgramProviderFactory.create_stt(config)
+    assert isinstance(built, CustomWebSocketSTTAdapter)
+    assert (built.provider, built.ws_url) == ("deepgram", "wss://proxy.example/deepgram")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"mode": "bach"}, "metadata['mode'] must be one of 'stream', 'batch' for Deepgram, not 'bach'"),
+        ({"vendor": "generic"}, "metadata['vendor'] is not a setting of Deepgram: Known: api_key, "),
+        ({"punctuate": True}, "metadata['punctuate'] is not a setting of Deepgram: Known: api_key, "),
+    ],
+)
+def test_a_vendor_refuses_what_it_does_not_know(metadata: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        DeepgramProviderFactory.create_stt(STTConfig("deepgram", api_key=KEY, metadata=metadata))
+    assert str(raised.value).startswith(message)
+    assert raised.value.key == f"metadata.{next(iter(metadata))}"
+
+
+def test_a_vendor_that_does_not_recognise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom_provider, "find_vendor", lambda name: Vendor(name, "Acme"))
+    with pytest.raises(ConfigurationError, match="Acme offers no speech recognition: use another provider"):
+        create_vendor_stt("acme", STTConfig("acme"))
+
+
+def test_a_vendor_of_a_profile_without_a_url_wants_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"metadata\['ws_url'\] is missing"):
+        create_vendor_stt("generic", STTConfig("generic"))
+
+
+@pytest.mark.parametrize(
+    ("factory", "title", "plugin"),
+    [
+        (AssemblyAIProviderFactory, "AssemblyAI", "assemblyai"),
+        (GoogleCloudProviderFactory, "Google Cloud", "google"),
+        (AWSProviderFactory, "AWS", "aws"),
+    ],
+)
+def test_a_vendor_without_a_protocol_names_what_to_use_instead(
+    monkeypatch: pytest.MonkeyPatch, factory: type[VendorProviderFactory], title: str, plugin: str
+) -> None:
+    monkeypatch.setattr(custom_provider, "vendor_names", lambda: ["deepgram", "generic"])
+    with pytest.raises(NotBuiltYetError) as raised:
+        factory.create_stt(STTConfig(factory.vendor))
+    message = str(raised.value)
+    assert message.startswith(f"Voxport has no {title} protocol yet. Use LiveKit's own plugin instead ")
+    assert f"pip install livekit-plugins-{plugin};" in message
+    assert "'vendor': './my-vendor.yaml'" in message
+
+
+def test_a_vendor_is_built_as_soon_as_there_is_a_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom_provider, "vendor_names", lambda: ["assemblyai"])
+    monkeypatch.setattr(custom_provider, "find_vendor", lambda name: find_vendor("deepgram"))
+    built = AssemblyAIProviderFactory.create_stt(STTConfig("assemblyai", api_key=KEY))
+    assert isinstance(built, CustomWebSocketSTTAdapter)
+
+
+async def test_openai_and_azure_are_livekits_own_plugins() -> None:
+    region = {"speech_region": "westeurope"}
+    built: list[Any] = [
+        OpenAIProviderFactory.create_stt(STTConfig("openai", api_key=KEY)),
+        OpenAIProviderFactory.create_llm(LLMConfig("openai", api_key=KEY)),
+        OpenAIProviderFactory.create_tts(TTSConfig("openai", api_key=KEY)),
+        AzureProviderFactory.create_stt(STTConfig("azure", api_key=KEY, metadata=region)),
+        AzureProviderFactory.create_tts(TTSConfig("azure", api_key=KEY, metadata=region)),
+    ]
+    assert [type(b) for b in built] == [openai.STT, openai.LLM, openai.TTS, azure.STT, azure.TTS]
+    await asyncio.gather(built[0]._client.close(), *(b.aclose() for b in built))
+
+
+def test_a_mode_asks_for_voxports_own_protocol_of_a_native_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom_provider, "find_vendor", lambda name: find_vendor("deepgram"))
+    built = OpenAIProviderFactory.create_stt(STTConfig("openai", api_key=KEY, metadata={"mode": "batch"}))
+    assert isinstance(built, CustomHTTPSTTAdapter)
