@@ -110,9 +110,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._vendor_name = found.name
         self._default_model = found.default_model
         self._protocol = found.batch
-        self._key = secret_key(api_key)
-        if api_key is None and found.key_environment:
-            self._key = secret_key(os.environ.get(found.key_environment))
+        self._key = secret_key(api_key) or secret_key(os.environ.get(found.key_environment or ""))
         self.endpoint_url = endpoint_url
         self.language = language or None
         self.headers = _Headers(check_headers(headers))
