@@ -44,7 +44,7 @@ async def _no_leaks(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     if request.node.get_closest_marker("leaks_allowed"):
         return
     for _ in range(20):  # callbacks of what was just closed still have to run
-        leaked_tasks = {t for t in asyncio.all_tasks() - tasks_before if not t.done()}
+        leaked_tasks = {t for t in asyncio.all_tasks() - tasks_before if not t.done()} - {asyncio.current_task()}
         leaked_sockets = set(_open_sockets().values()) - sockets_before
         if not leaked_tasks and not leaked_sockets:
             break

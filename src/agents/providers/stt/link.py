@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import contextlib
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import aiohttp
@@ -99,15 +101,15 @@ class Link:
         finally:
             self.send_began = None
 
-    def run(self, sending: Coroutine[Any, Any, None]) -> None:
-        """Run *sending* beside everything else; a failure of it is a failure of the connection."""
-        task = self._loop.create_task(self._run(sending), name="voxport.send")
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* beside everything else; a failure of it is a failure of the connection."""
+        task = self._loop.create_task(self._run(work), name="voxport.link")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, sending: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await sending
+            await work()
         except ConnectionFailed as failed:
             self.fail(failed.failure)
 
@@ -177,15 +179,17 @@ class Link:
         if self._ended is None:
             self._ended = Failure("", Verdict.IGNORE)
             self.live = False
-            self.run(self._close_politely())
+            self.run(self._close_politely)
 
     async def _close_politely(self) -> None:
         await self._ws.close()
 
     def _abort(self) -> None:
-        transport = self._ws.get_extra_info("transport")
-        if transport is not None:
-            transport.abort()
+        """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
+        sock = self._ws.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):  # the other side was faster
+                sock.shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
         """Close the socket and wait until nothing of it is left. One given up is not waited for."""

@@ -15,7 +15,7 @@ from .link import Link
 
 __all__ = ["LOUD_PEAK", "Outbox"]
 
-LOUD_PEAK = 500
+LOUD_PEAK = 1000
 """A sample above this (of 32767) may be speech."""
 
 _BYTES_PER_SAMPLE = 2
@@ -102,7 +102,7 @@ class Outbox:
         origin = self._buffer.rewind() if self._buffer is not None else 0
         link.go_live(origin)
         if self.ended or not self.empty:
-            link.run(self.send_pending(link))
+            link.run(lambda: self.send_pending(link))
         return origin / self.rate
 
     async def send_pending(self, link: Link) -> None:

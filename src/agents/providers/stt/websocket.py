@@ -438,7 +438,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
     def _keep_alive(self, link: Link, now: float) -> None:
         traits = link.traits
         if traits.keepalive_seconds is not None and now - link.last_sent >= traits.keepalive_seconds:
-            link.run(link.send(link.conversation.keepalive()))
+            link.run(lambda: link.send(link.conversation.keepalive()))
         if traits.session_seconds is not None and now - link.live_at > traits.session_seconds:
             self._reconnect_wanted = True
 
@@ -453,7 +453,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
         link.settings = dataclasses.replace(link.settings, **changes)
         messages = link.conversation.update(link.settings) if link.live else None
         if messages is not None:
-            link.run(link.send(messages))
+            link.run(lambda: link.send(messages))
         else:
             self._reconnect_wanted = True
             if not self._assembler.speaking:
