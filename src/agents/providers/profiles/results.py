@@ -73,6 +73,7 @@ class Rule(Strict):
         "error",
     ]
     # times
+    unit: Unit | None = Field(default=None, description="of this rule's times, where it differs from the rest")
     at: Paths | None = Field(default=None, description="of speech_started and speech_ended")
     # transcripts
     final: Condition | None = Field(default=None, description="what makes a `transcript` final")

@@ -138,6 +138,8 @@ def _cases(rule: Rule) -> Sequence[str]:
 
 
 def _compile_rule(rule: Rule, results: Results) -> Step:
+    if rule.unit is not None:
+        results = results.model_copy(update={"unit": rule.unit})
     return compile_condition(rule.when), _COMPILERS[rule.event](rule, results), not rule.more
 
 
