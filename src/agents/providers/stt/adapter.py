@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -117,6 +118,12 @@ def secret_key(api_key: str | Secret | None, *, setting: str = "api_key") -> Sec
         ) from None
     if "\n" in value or "\r" in value:
         raise ConfigurationError(f"{setting} holds a line break: it was probably copied with one")
+    return Secret(value) if value else None
+
+
+def environment_key(name: str | None) -> Secret | None:
+    """The credential in the environment variable a vendor's users keep it in, if it is set."""
+    value = os.environ.get(name, "").strip() if name else ""
     return Secret(value) if value else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,7 +109,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._vendor_name = found.name
         self._default_model = found.default_model
         self._protocol = found.batch
-        self._key = secret_key(api_key) or secret_key(os.environ.get(found.key_environment or ""))
+        self._key = secret_key(api_key) or environment_key(found.key_environment)
         self.endpoint_url = endpoint_url
         self.language = language or None
         self.headers = _Headers(check_headers(headers))
