@@ -1,4 +1,4 @@
-"""Services of very different shapes fit the language. The profiles are sketches for this test, not vendor files."""
+"""Services of very different shapes fit the language. The profiles are sketches for this test."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ streaming:
       - {when: {error_code: {present: true}}, event: error, message: error_message, code: error_code,
          code_is: http status}
       - {event: tokens, more: true, final: is_final,
-         words: {items: tokens, text: text, start: start_ms, end: end_ms}, markers: {<end>: utterance_end, <fin>: flushed}}
+         words: {items: tokens, text: text, start: start_ms, end: end_ms},
+         markers: {<end>: utterance_end, <fin>: flushed}}
       - {event: usage, more: true, audio: total_audio_proc_ms, cumulative: true}
       - {when: finished, event: finished}
 """
