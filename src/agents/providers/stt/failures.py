@@ -6,6 +6,7 @@ The texts name the vendor, the place without credentials, what happened and what
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Mapping
 
@@ -17,6 +18,9 @@ from ..protocol.policy import remedy_for
 from ..redaction import safe_url
 
 __all__ = ["ConnectionFailed", "api_error", "failure_of_close", "failure_of_exception"]
+
+
+_LOST = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 class ConnectionFailed(Exception):
@@ -57,7 +61,9 @@ def failure_of_exception(error: BaseException, settings: Settings, *, doing: str
         text = "the host name cannot be resolved"
     elif isinstance(error, aiohttp.ClientConnectorError):
         text = f"the connection was refused or failed ({error.os_error.strerror or type(error.os_error).__name__})"
-    elif isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError)):
+    elif isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError)) or (
+        isinstance(error, OSError) and error.errno in _LOST
+    ):
         text = f"the connection was lost while {doing}"
     elif isinstance(error, (ValueError, TypeError)):  # refused before anything was sent: a header, a host name
         verdict = Verdict.PERMANENT

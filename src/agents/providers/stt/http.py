@@ -23,7 +23,16 @@ from ..base import ConfigurationError
 from ..protocol import AudioForm, Backoff, Failure, Pcm, Recognition, Settings, Verdict
 from ..redaction import MASK, Secret, is_secret_name, secrets_in_url
 from ..vendors import GENERIC, find_vendor
-from .adapter import OnFailure, STTAdapter, check_choice, check_headers, check_url, given, secret_key
+from .adapter import (
+    OnFailure,
+    STTAdapter,
+    check_choice,
+    check_headers,
+    check_url,
+    environment_key,
+    given,
+    secret_key,
+)
 from .exchange import MAX_RESPONSE_BYTES, run_flow
 from .failures import ConnectionFailed, api_error, failure_of_exception
 from .recording import at_rate, pcm_of
