@@ -78,7 +78,7 @@ async def test_a_stream_reads_as_the_file_does(
     pcm: Callable[..., bytes],
     rate: int,
 ) -> None:
-    """Text, times and confidence of a final are those of the batch reply, also for odd chunks."""
+    """The words of a final are those of the batch reply, and its times within a frame; also for odd chunks."""
     reply = await post(client, server, pcm(rate), f"audio/l16;rate={rate}")
     for chunk_bytes in (rate // 10, 1001):
         (final,) = finals(await hear(pcm(rate), rate, chunk_bytes=chunk_bytes))
