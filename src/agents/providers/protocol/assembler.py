@@ -8,7 +8,7 @@ same. Times go in on the clock of the connection and come out on the audio clock
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 
@@ -25,6 +25,10 @@ _SAME_MOMENT = 0.001
 """Seconds: times closer than this are the same."""
 _BEYOND = 0.5
 """Seconds: a time so far after the last audio sent is nonsense, one nearer is a rounding of the vendor."""
+
+
+_LONGEST = 1e7
+"""Seconds: no connection lasts so long."""
 
 
 class TranscriptAssembler:
@@ -57,6 +61,8 @@ class TranscriptAssembler:
         self._said: deque[tuple[float, float]] = deque(maxlen=32)
         self._interim: SpeechData | None = None
         self._interim_end: float | None = None
+        self._final_missing = False  # the open utterance has no final yet
+        self._final_is_late = False  # END had to be said without it
         self._request_id = ""
         self._segment_ids: deque[str] = deque(maxlen=64)
         # where the clock of the connection stands on that of the stream: (connection, stream) seconds
@@ -117,13 +123,17 @@ class TranscriptAssembler:
 
     def release_end(self) -> list[SpeechEvent]:
         """END, if it waits for a final that will not come any more."""
-        return [self._end()] if self.end_held else []
+        if not self.end_held:
+            return []
+        self._final_is_late = True  # if it comes at all, it gets an utterance of its own
+        return [self._end()]
 
     def finish(self) -> list[SpeechEvent]:
         """The stream is over. Text the vendor never made final counts as final: it is the last that was heard."""
         out: list[SpeechEvent] = []
         if self._interim is not None:
             last, self._interim = self._interim, None
+            out.extend(self._speak(None))
             out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, last))
         if self.speaking:
             out.append(self._end())
@@ -147,16 +157,16 @@ class TranscriptAssembler:
         start, end = self._span(partial, sent)
         if end is not None and end <= self._said_through + _SAME_MOMENT:
             return []  # about audio that is final already
-        text = partial.text.strip()
+        text, words = partial.text.strip(), partial.words
         if text and self._said_before_drop:
-            text, _ = repeated_prefix(self._said_before_drop, text)
-            if not text:
+            fresh, _ = repeated_prefix(self._said_before_drop, text)
+            if not fresh:
                 return []
+            text, words = fresh, _words_of(fresh, text, words)
         if not text:
             return self._retract()
         out = self._speak(start)
-        self.end_held = False
-        self._interim = self._data(partial, text, start, end, self._timed(partial.words, sent))
+        self._interim = self._data(partial, text, start, end, self._timed(words, sent))
         self._interim_end = end
         kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
         out.append(self._transcript(kind, self._interim, partial.request_id))
@@ -164,31 +174,40 @@ class TranscriptAssembler:
 
     def _final(self, final: Final, sent: float) -> list[SpeechEvent]:
         start, end = self._span(final, sent)
-        text = final.text.strip()
+        text, words = final.text.strip(), final.words
+        if final.ends_utterance:
+            self._announces_end = True
         if text and self._repeats(final, start, end):
-            return []
-        words = final.words
-        if end is not None:
-            self.acknowledged = max(self.acknowledged, end)
-        if text and end is None:
+            return self._ended() if final.ends_utterance else []
+        if text and self._said_before_drop:
             text, words = self._without_said_before_drop(text, words)
-            self._unplaced.extend((word, sent) for word in tokens(text))
-        elif text and end is not None:
-            self._said_through = max(self._said_through, end)
-            self._said.append((start if start is not None else end, end))
+        self._place(text, start, end, sent)
+        late = self._final_is_late and not self.speaking
         if text:
-            self.gives_times = end is not None
             out = self._speak(start)
             self._interim = None
             data = self._data(final, text, start, end, self._timed(words, sent))
             out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, data, final.request_id))
         else:
             out = self._retract() if self._covers_interim(end) else []
-        if final.ends_utterance:
-            self._announces_end = True
-        if final.ends_utterance or self.end_held or (text and not self._announces_end):
+        self._final_missing = False
+        self._final_is_late = False
+        if final.ends_utterance or self.end_held or late or (text and not self._announces_end):
             out.extend(self._ended())
         return out
+
+    def _place(self, text: str, start: float | None, end: float | None, sent: float) -> None:
+        """Note which audio a final covers."""
+        if end is not None:
+            self.acknowledged = max(self.acknowledged, end)
+            self._said_before_drop = []  # this vendor's times tell what is new
+            if text:
+                self.gives_times = True
+                self._said_through = max(self._said_through, end)
+                self._said.append((start if start is not None else end, end))
+        elif text:
+            self.gives_times = False
+            self._unplaced.extend((word, sent) for word in tokens(text))
 
     def _started(self, event: SpeechStarted, sent: float) -> list[SpeechEvent]:
         self._announces_end = True
@@ -199,7 +218,7 @@ class TranscriptAssembler:
     def _ended(self) -> list[SpeechEvent]:
         if not self.speaking:
             return []
-        if self._interim is not None:  # some vendors announce the end before the text
+        if self._interim is not None or self._final_missing:  # some vendors announce the end before the text
             self.end_held = True
             return []
         return [self._end()]
@@ -210,6 +229,7 @@ class TranscriptAssembler:
         if self.speaking:
             return []
         self.speaking = True
+        self._final_missing = True
         onset = self.started_at + at if at is not None and self.started_at else None
         return [
             SpeechEvent(type=SpeechEventType.START_OF_SPEECH, request_id=self._request_id, speech_start_time=onset)
@@ -237,6 +257,7 @@ class TranscriptAssembler:
             if final.segment_id in self._segment_ids:
                 return True
             self._segment_ids.append(final.segment_id)
+            return False
         if end is None or end > self._said_through + _SAME_MOMENT:
             return False
         if start is None:
@@ -245,14 +266,9 @@ class TranscriptAssembler:
         return any(min(end, e) - max(start, s) >= half for s, e in self._said)
 
     def _without_said_before_drop(self, text: str, words: list[Word] | None) -> tuple[str, list[Word] | None]:
-        if not self._said_before_drop:
-            return text, words
         fresh, met = repeated_prefix(self._said_before_drop, text)
         del self._said_before_drop[:met]
-        if fresh == text:
-            return text, words
-        kept = len(fresh.split())
-        return fresh, words[-kept:] if words and kept and len(words) == len(text.split()) else None
+        return fresh, _words_of(fresh, text, words)
 
     def _data(
         self, segment: Segment, text: str, start: float | None, end: float | None, words: list[TimedString] | None
@@ -281,23 +297,28 @@ class TranscriptAssembler:
 
     # ------------------------------------------------------------------ time
 
-    def _time(self, at: float | None, sent: float) -> float | None:
-        """*at* seconds of the connection on the stream's clock; ``None`` for times that cannot be."""
-        if at is None or not isinstance(at, (int, float)) or not math.isfinite(at) or at < 0:
+    def _time(self, at: float | None, sent: float, *, ends: bool = False) -> float | None:
+        """*at* seconds of the connection on the stream's clock; ``None`` for times that cannot be.
+
+        What *ends* where a gap begins ends before the gap.
+        """
+        if type(at) not in (float, int) or at is None or not 0 <= at <= _LONGEST:
             return None
         anchors = self._anchors
-        connection, stream = (
-            anchors[0] if len(anchors) == 1 else anchors[bisect_right(anchors, (at, math.inf)) - 1]
-        )
+        if len(anchors) == 1:
+            connection, stream = anchors[0]
+        else:
+            index = bisect_left(anchors, (at, -1.0)) if ends else bisect_right(anchors, (at, math.inf))
+            connection, stream = anchors[max(index - 1, 0)]
         placed = stream + at - connection
         if placed > sent:
             return sent if placed <= sent + _BEYOND else None
         return placed
 
     def _span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
-        start, end = self._time(segment.start, sent), self._time(segment.end, sent)
+        start, end = self._time(segment.start, sent), self._time(segment.end, sent, ends=True)
         if end is None and segment.words:
-            end = self._time(segment.words[-1].end, sent)
+            end = self._time(segment.words[-1].end, sent, ends=True)
         if start is None and segment.words:
             start = self._time(segment.words[0].start, sent)
         if start is not None and end is not None and start > end:
@@ -310,7 +331,7 @@ class TranscriptAssembler:
         offset = self.offset
         timed = []
         for word in words:
-            start, end = self._time(word.start, sent), self._time(word.end, sent)
+            start, end = self._time(word.start, sent), self._time(word.end, sent, ends=True)
             timed.append(
                 TimedString(
                     word.text,
@@ -322,3 +343,11 @@ class TranscriptAssembler:
                 )
             )
         return timed
+
+
+def _words_of(fresh: str, text: str, words: list[Word] | None) -> list[Word] | None:
+    """The *words* of *text* that belong to *fresh*, its end; ``None`` where they cannot be told."""
+    if not words or fresh == text:
+        return words
+    kept = len(fresh.split())
+    return words[-kept:] if kept and len(words) == len(text.split()) else None

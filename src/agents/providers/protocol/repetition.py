@@ -18,7 +18,13 @@ _NOISE = re.compile(r"[^\w]+")
 
 def tokens(text: str) -> list[str]:
     """The words of *text* as they are compared: without case and punctuation."""
-    return [_NOISE.sub("", match.group()).casefold() for match in _TOKEN.finditer(text)]
+    return [word for word, _ in _placed_tokens(text)]
+
+
+def _placed_tokens(text: str) -> list[tuple[str, int]]:
+    """Every token of *text* and where it begins. What is punctuation only is none."""
+    found = ((_NOISE.sub("", match.group()).casefold(), match.start()) for match in _TOKEN.finditer(text))
+    return [(word, start) for word, start in found if word]
 
 
 def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
@@ -34,8 +40,8 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     Returns:
         The part of *text* that is new, and how many tokens of *said* were met.
     """
-    matches = list(_TOKEN.finditer(text))
-    again = [_NOISE.sub("", match.group()).casefold() for match in matches]
+    placed = _placed_tokens(text)
+    again = [word for word, _ in placed]
     if not said or not again:
         return text.strip(), 0
     # row[j]: cost of turning said[:i] into again[:j]
@@ -52,4 +58,4 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
             best_cost, best_said, best_again = row[j], len(said), j
     if best_again == len(again):
         return "", best_said
-    return text[matches[best_again].start() :].strip(), best_said
+    return text[placed[best_again][1] :].strip(), best_said

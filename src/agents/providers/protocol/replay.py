@@ -61,6 +61,8 @@ class ReplayBuffer:
         self._next = 0  # index of the first chunk not sent yet
         self._flushes: deque[int] = deque()  # positions, oldest first
         self._flushes_sent = 0
+        self._gap = 0  # samples dropped unsent since the last acknowledged one, and where they end
+        self._gap_end = 0
         self.acknowledged = 0
         self.end = 0
         self.sent = 0
@@ -82,7 +84,8 @@ class ReplayBuffer:
                 self._next -= 1
             else:
                 self.dropped += len(samples) // _BYTES_PER_SAMPLE
-                self.sent = self.acknowledged = chunks[0][0]
+                self._gap += len(samples) // _BYTES_PER_SAMPLE
+                self._gap_end = self.sent = chunks[0][0]
 
     def flush(self) -> None:
         """Remember that the caller flushed here."""
@@ -110,6 +113,8 @@ class ReplayBuffer:
         if position <= self.acknowledged:
             return
         self.acknowledged = position
+        if position >= self._gap_end:
+            self._gap = 0
         chunks = self._chunks
         while self._next and chunks[0][0] + len(chunks[0][1]) // _BYTES_PER_SAMPLE <= position:
             chunks.popleft()
@@ -135,12 +140,12 @@ class ReplayBuffer:
         """
         chunks = self._chunks
         self._next = 0
-        if chunks and chunks[0][0] > self.acknowledged:
-            self.dropped += chunks[0][0] - self.acknowledged
-            self.acknowledged = chunks[0][0]
-        elif not chunks and self.end > self.acknowledged:
-            self.dropped += self.end - self.acknowledged
-            self.acknowledged = self.end
+        first = chunks[0][0] if chunks else self.end
+        if first > self.acknowledged:
+            # what was never sent is counted already
+            self.dropped += max(0, first - self.acknowledged - self._gap)
+            self.acknowledged = first
+        self._gap = 0
         while self._flushes_sent and self._flushes[0] <= self.acknowledged:
             self._flushes.popleft()
             self._flushes_sent -= 1
@@ -157,11 +162,14 @@ class ReplayBuffer:
         rest: Samples = memoryview(samples).cast("B")[done * _BYTES_PER_SAMPLE :]
         if not rest:
             return
-        if self._chunks and len(rest) < self._min_chunk * _BYTES_PER_SAMPLE:
-            following = self._chunks[0][1]
-            if len(rest) + len(following) <= self._max_chunk * _BYTES_PER_SAMPLE:
-                rest = b"".join((rest, following))
-                self._chunks.popleft()
+        boundary = position + len(samples) // _BYTES_PER_SAMPLE
+        if self._chunks and len(rest) < self._min_chunk * _BYTES_PER_SAMPLE and boundary not in self._flushes:
+            both = b"".join((rest, self._chunks.popleft()[1]))
+            if len(both) > self._max_chunk * _BYTES_PER_SAMPLE:  # then two of a kind
+                middle = len(both) // (2 * _BYTES_PER_SAMPLE)
+                self._chunks.appendleft((self.acknowledged + middle, both[middle * _BYTES_PER_SAMPLE :], arrived))
+                both = both[: middle * _BYTES_PER_SAMPLE]
+            rest = both
         self._chunks.appendleft((self.acknowledged, rest, arrived))
 
     def loud_seconds(self, peak: int) -> float:

@@ -52,12 +52,17 @@ class AudioFeed:
                 f"the stream began with {self.input_rate} Hz and {self.channels} channel(s); "
                 f"a frame came with {frame.sample_rate} Hz and {frame.num_channels}"
             )
+        count = frame.samples_per_channel * self.channels * _BYTES_PER_SAMPLE
+        if not count:
+            return ()
         samples: Samples = frame.data.cast("B")
+        if len(samples) != count:  # LiveKit allows a buffer that is larger than the frame in it
+            samples = samples[:count]
         if self.channels > 1:
             samples = downmix(samples, self.channels)
         if self._resampler is not None:
             samples = self._resample(samples)
-        if not self._pending and self._min_bytes <= len(samples) <= self._max_bytes:
+        if not self._pending and self._min_bytes <= len(samples) <= self._max_bytes and samples:
             return (samples,)
         return self._join(samples)
 

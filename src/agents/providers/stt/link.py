@@ -229,6 +229,7 @@ async def _connect(source: SessionSource, protocol: StreamingProtocol, settings:
     traits = protocol.traits(settings)
     http_timeout = aiohttp.ClientTimeout(total=timeout)
     target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
+    failure = None
     try:
         with redirects_refused(session):
             ws = await session.ws_connect(
@@ -239,10 +240,10 @@ async def _connect(source: SessionSource, protocol: StreamingProtocol, settings:
                 max_msg_size=MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             )
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # whatever a transport raises here is a failed connection; the cause holds headers
-        raise ConnectionFailed(failure_of_exception(error, settings, doing="connecting")) from None
+    except Exception as error:  # whatever a transport raises here is a failed connection
+        failure = failure_of_exception(error, settings, doing="connecting")
+    if failure is not None:  # outside the handler: aiohttp's exceptions hold the request with its headers
+        raise ConnectionFailed(failure)
     link = Link(ws, protocol.converse(settings), settings, traits)
     try:
         await link.send(link.conversation.opening())
