@@ -1,0 +1,253 @@
+"""``voxport demo``: a caller talks to a LiveKit agent that hears through a custom vendor.
+
+The agent is a real AgentSession. It hears through one of Voxport's adapters, thinks and speaks with LiveKit's own
+OpenAI plugin, and all three talk to the embedded server, a process of its own, over real sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..base import LLMConfig, TTSConfig
+from ..factory import ProviderFactory
+from .audio_files import AudioFileError
+from .call import Call, CallRecord, Line, Turn
+from .keepsakes import write_conversation, write_transcript
+from .lines import built_in_lines, lines_of
+from .outcome import FAILED, INTERRUPTED, CommandFailed, complain, warn
+from .screen import LiveScreen, PlainScreen, Screen
+from .service import Service, embedded_server
+from .word_errors import Comparison, compare, together
+
+if TYPE_CHECKING:
+    from livekit.agents import llm, stt, tts, vad
+
+    from ..local import ServerProcess
+
+__all__ = ["DemoOptions", "run_demo"]
+
+WORD_ERROR_LIMIT = 0.34
+"""The built-in caller must be understood so well: he speaks clearly, and a recogniser may still slip once."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the demo is to show. ``lines`` is how many of the built-in caller's lines are said; all by default."""
+
+    service: Service
+    output: Path
+    audio: Path | None = None
+    lines: int | None = None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    stt: stt.STT[Any]
+    llm: llm.LLM[Any]
+    tts: tts.TTS[Any]
+    vad: vad.VAD | None
+
+
+async def run_demo(options: DemoOptions) -> int:
+    """Hold the call, show it, keep it. Answers the exit status.
+
+    Raises:
+        CommandFailed, ConfigurationError, MissingExtraError: there can be no call the way it was asked for.
+    """
+    console = Console(highlight=False)
+    _require_matplotlib()
+    lines, room_noise = await _lines(options)
+    options.output.mkdir(parents=True, exist_ok=True)
+    interrupted = False
+    async with contextlib.AsyncExitStack() as stack:
+        with console.status("starting the speech server …"):
+            server = await stack.enter_async_context(embedded_server())
+        parts = _parts(options.service, server)
+        for part in (parts.stt, parts.llm, parts.tts):
+            stack.push_async_callback(part.aclose)
+        _introduce(console, options, parts)
+        screen: Screen = LiveScreen(console) if console.is_terminal else PlainScreen(console)
+        call = Call(
+            stt=parts.stt,
+            llm=parts.llm,
+            tts=parts.tts,
+            vad=parts.vad,
+            room_noise=room_noise,
+            on_moment=screen.show,
+        )
+        with screen:
+            try:
+                screen.watch(call)
+                await call.run(lines)
+            except asyncio.CancelledError:
+                interrupted = True
+    record = call.record()
+    _keep(record, options.output, console)
+    return _judge(record, console, interrupted)
+
+
+async def _lines(options: DemoOptions) -> tuple[list[Line], float]:
+    loop = asyncio.get_running_loop()
+    if options.audio is None:
+        return await loop.run_in_executor(None, built_in_lines, options.lines)
+    try:
+        lines, noise, warning = await loop.run_in_executor(None, lines_of, options.audio)
+    except AudioFileError as error:
+        raise CommandFailed(f"{options.audio} {error}") from None
+    if warning:
+        warn(f"{options.audio} {warning}")
+    return lines, noise
+
+
+def _parts(service: Service, server: ServerProcess) -> _Parts:
+    """What the command line names for hearing, thinking and speaking, and the embedded server for the rest."""
+    from livekit.agents import inference
+
+    hearing = service.build(server, on_failure="degrade")
+    thinking, speaking = _from_config(service)
+    at_server = {"base_url": f"{server.url}/v1"}
+    if thinking is None:
+        thinking = ProviderFactory.create_llm(
+            LLMConfig("openai", model="voxport-rules", api_key="none", metadata=at_server)
+        )
+    if speaking is None:
+        speaking = ProviderFactory.create_tts(
+            TTSConfig(
+                "openai",
+                model="espeak-ng",
+                voice="alloy",
+                api_key="none",
+                metadata={**at_server, "response_format": "pcm"},
+            )
+        )
+    return _Parts(hearing, thinking, speaking, None if hearing.capabilities.streaming else inference.VAD())
+
+
+def _from_config(service: Service) -> tuple[llm.LLM[Any] | None, tts.TTS[Any] | None]:
+    """LLM and TTS of the configuration file, where it has any."""
+    if service.config is None:
+        return None, None
+    from ..config_files import ConfigFile
+
+    file = ConfigFile.read(service.config)
+    configs = file.configs()
+    thinking = speaking = None
+    if configs.llm is not None:
+        with file.pointing_at("llm"):
+            thinking = ProviderFactory.create_llm(configs.llm)
+    if configs.tts is not None:
+        with file.pointing_at("tts"):
+            speaking = ProviderFactory.create_tts(configs.tts)
+    return thinking, speaking
+
+
+def _require_matplotlib() -> None:
+    import matplotlib  # noqa: F401 - missing, it is to be known before the call and not after it
+
+
+def _introduce(console: Console, options: DemoOptions, parts: _Parts) -> None:
+    who = str(options.audio.name) if options.audio else "a synthesised voice"
+    turns = "the VAD" if parts.vad else "the recogniser"
+    console.print(
+        f"[bold]The caller[/] ({who}) talks to [bold]a LiveKit agent[/], which hears through "
+        f"[bold]{type(parts.stt).__name__}[/] ({parts.stt.provider}); {turns} says when a turn is over.\n",
+        soft_wrap=not console.is_terminal,
+    )
+
+
+def _keep(record: CallRecord, folder: Path, console: Console) -> None:
+    """Write everything a call leaves behind."""
+    if not record.turns:
+        return
+    from .timeline import draw_timeline
+
+    write_conversation(record, folder / "conversation.wav")
+    write_transcript(record, folder / "transcript.txt", folder / "transcript.json")
+    with console.status("drawing the timeline …"):
+        draw_timeline(record, folder / "timeline.png")
+    names = "conversation.wav, transcript.txt, transcript.json, timeline.png"
+    console.print(f"\n[dim]left in {folder}:[/] {names}", soft_wrap=True)
+
+
+def _judge(record: CallRecord, console: Console, interrupted: bool) -> int:
+    """Print how it went, and answer the exit status."""
+    compared = [
+        compare(turn.line.text, turn.heard) if turn.line.text is not None else None for turn in record.turns
+    ]
+    console.print()
+    console.print(_summary(record.turns, compared))
+    if interrupted:
+        warn("interrupted: what was heard so far is kept")
+        return INTERRUPTED
+    expected = [comparison for comparison in compared if comparison is not None]
+    problems = _problems(record, expected)
+    for problem in problems:
+        complain(problem)
+    if expected and not problems:
+        total = together(expected)
+        lost = f"; lost: {', '.join(total.lost)}" if total.lost else ""
+        console.print(
+            f"[green]✓[/] {total.said - len(total.lost)} of {total.said} words understood "
+            f"(word error rate {total.rate:.2f}){lost}"
+        )
+    return FAILED if problems else 0
+
+
+def _problems(record: CallRecord, expected: list[Comparison]) -> list[str]:
+    problems = []
+    if record.errors and not any(turn.finals for turn in record.turns):
+        return [record.errors[-1]]
+    total = together(expected)
+    if expected and total.rate > WORD_ERROR_LIMIT:
+        problems.append(
+            f"the agent did not understand the caller: word error rate {total.rate:.2f}, at most "
+            f"{WORD_ERROR_LIMIT} is good enough; words lost: {', '.join(total.lost)}"
+        )
+    if expected:
+        silent = [str(number) for number, turn in enumerate(record.turns, 1) if not turn.reply or not turn.heard]
+        if silent:
+            problems.append(f"the agent did not answer turn {', '.join(silent)}")
+    return problems
+
+
+def _summary(turns: list[Turn], compared: list[Comparison | None]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    known = any(comparison is not None for comparison in compared)
+    if known:
+        table.add_column("said")
+    table.add_column("understood")
+    for title in (*(["errors"] if known else []), "speech → final", "final → audio"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for turn, comparison in zip(turns, compared, strict=True):
+        row: list[Text | str] = []
+        if comparison is not None:
+            row.append(_with_lost(turn.line.text or "", comparison))
+        row.append(turn.heard or Text("(nothing)", style="red"))
+        if comparison is not None:
+            row.append(str(comparison.errors))
+        table.add_row(*row, _seconds(turn.final_latency), _seconds(turn.reply_latency))
+    return table
+
+
+def _with_lost(said: str, comparison: Comparison) -> Text:
+    """What was said, with the words that were not understood in red."""
+    lost = list(comparison.lost)
+    text = Text()
+    for word in said.split():
+        is_lost = bool(lost) and lost[0] == word.lower()
+        if is_lost:
+            lost.pop(0)
+        text.append(word + " ", style="red" if is_lost else "")
+    return text
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
