@@ -497,3 +497,16 @@ def test_with_a_bounded_memory_every_sample_is_sent_final_or_counted_as_dropped(
         if isinstance(item, tuple):
             sent_now.extend(range(item[0], item[0] + len(item[1]) // 2))
     assert sent_now == list(range(rest, buffer.end))
+
+
+def test_audio_answered_without_times_is_kept_as_long_as_possible_and_not_counted_as_lost() -> None:
+    buffer = ReplayBuffer(RATE, keep_seconds=0.1)
+    for i in range(10):
+        buffer.append(numbered(i * 20, 20), i * 0.02)
+        buffer.take()
+        if i == 7:
+            buffer.answered(buffer.sent)
+    first = buffer.rewind()
+    assert 0 < first <= 160
+    assert buffer.dropped == 0
+    assert drain(buffer) == list(range(first, 200))

@@ -68,7 +68,7 @@ class TranscriptAssembler:
         # where the clock of the connection stands on that of the stream: (connection, stream) seconds
         self._anchors: list[tuple[float, float]] = [(0.0, 0.0)]
         # words of finals without times, and how much audio had been sent when they came
-        self._unplaced: deque[tuple[str, float]] = deque()
+        self._unplaced: deque[tuple[str, float]] = deque(maxlen=1000)
         self._said_before_drop: list[str] = []
 
     # ------------------------------------------------------------------ the connection

@@ -63,6 +63,7 @@ class ReplayBuffer:
         self._flushes_sent = 0
         self._gap = 0  # samples dropped unsent since the last acknowledged one, and where they end
         self._gap_end = 0
+        self._answered = 0
         self.acknowledged = 0
         self.end = 0
         self.sent = 0
@@ -120,6 +121,13 @@ class ReplayBuffer:
             chunks.popleft()
             self._next -= 1
 
+    def answered(self, position: int) -> None:
+        """A final without times came when *position* had been sent.
+
+        Which audio it covers is not known, so all of it is kept; what cannot be kept any longer is not lost.
+        """
+        self._answered = max(self._answered, min(position, self.sent))
+
     def flush_answered(self) -> int | None:
         """The vendor answered the oldest flush it was sent: everything before that flush is final.
 
@@ -142,8 +150,8 @@ class ReplayBuffer:
         self._next = 0
         first = chunks[0][0] if chunks else self.end
         if first > self.acknowledged:
-            # what was never sent is counted already
-            self.dropped += max(0, first - self.acknowledged - self._gap)
+            # what was never sent is counted already, what was answered without times is not lost
+            self.dropped += max(0, first - max(self.acknowledged, self._answered) - self._gap)
             self.acknowledged = first
         self._gap = 0
         while self._flushes_sent and self._flushes[0] <= self.acknowledged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -187,9 +188,14 @@ class Link:
     def _abort(self) -> None:
         """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
         sock = self._ws.get_extra_info("socket")
-        if sock is not None:
-            with contextlib.suppress(OSError):  # the other side was faster
+        if sock is None:
+            return
+        with contextlib.suppress(OSError):  # the other side was faster
+            try:
                 sock.shutdown(socket.SHUT_RDWR)
+            except TypeError:  # uvloop shows a socket that only tells its number
+                with socket.socket(fileno=os.dup(sock.fileno())) as same:
+                    same.shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
         """Close the socket and wait until nothing of it is left. One given up is not waited for."""

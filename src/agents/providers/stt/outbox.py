@@ -178,6 +178,11 @@ class Outbox:
         buffer.acknowledge(round(seconds * self.rate))
         return buffer.acknowledged > before
 
+    def answered(self) -> None:
+        """A final without times came: some of what was sent so far is final."""
+        if self._buffer is not None:
+            self._buffer.answered(self._buffer.sent)
+
     def flush_answered(self) -> float | None:
         """The vendor answered a flush; where that flush was, in seconds of the stream."""
         position = self._buffer.flush_answered() if self._buffer is not None else None

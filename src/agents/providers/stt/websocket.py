@@ -337,6 +337,8 @@ class WebSocketSpeechStream(stt.SpeechStream):
                 self._emit(*assembler.accept(event, sent))
                 if isinstance(event, Final):
                     self._proven(link)
+                    if assembler.gives_times is False:
+                        outbox.answered()
         if outbox.acknowledge(assembler.acknowledged):
             self._proven(link)
         if self._reconnect_wanted and not assembler.speaking:
