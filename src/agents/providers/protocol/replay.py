@@ -61,8 +61,6 @@ class ReplayBuffer:
         self._next = 0  # index of the first chunk not sent yet
         self._flushes: deque[int] = deque()  # positions, oldest first
         self._flushes_sent = 0
-        self._gap = 0  # samples dropped unsent since the last acknowledged one, and where they end
-        self._gap_end = 0
         self._answered = 0
         self.acknowledged = 0
         self.end = 0
@@ -80,13 +78,17 @@ class ReplayBuffer:
         chunks = self._chunks
         oldest_kept = now - self._keep_seconds
         while len(chunks) > 1 and self.end - chunks[0][0] > self._keep_samples and chunks[0][2] < oldest_kept:
-            _, samples, _ = chunks.popleft()
+            chunks.popleft()
             if self._next:
                 self._next -= 1
-            else:
-                self.dropped += len(samples) // _BYTES_PER_SAMPLE
-                self._gap += len(samples) // _BYTES_PER_SAMPLE
-                self._gap_end = self.sent = chunks[0][0]
+            else:  # never sent; with it goes what was sent, let go before and not final
+                self._lose(chunks[0][0])
+                self.sent = chunks[0][0]
+
+    def _lose(self, position: int) -> None:
+        """Nothing before *position* can be sent again; what was answered without times is not lost by that."""
+        self.dropped += max(0, position - max(self.acknowledged, self._answered))
+        self.acknowledged = position
 
     def flush(self) -> None:
         """Remember that the caller flushed here."""
@@ -114,8 +116,6 @@ class ReplayBuffer:
         if position <= self.acknowledged:
             return
         self.acknowledged = position
-        if position >= self._gap_end:
-            self._gap = 0
         chunks = self._chunks
         while self._next and chunks[0][0] + len(chunks[0][1]) // _BYTES_PER_SAMPLE <= position:
             chunks.popleft()
@@ -148,12 +148,8 @@ class ReplayBuffer:
         """
         chunks = self._chunks
         self._next = 0
-        first = chunks[0][0] if chunks else self.end
-        if first > self.acknowledged:
-            # what was never sent is counted already, what was answered without times is not lost
-            self.dropped += max(0, first - max(self.acknowledged, self._answered) - self._gap)
-            self.acknowledged = first
-        self._gap = 0
+        if chunks and chunks[0][0] > self.acknowledged:
+            self._lose(chunks[0][0])
         while self._flushes_sent and self._flushes[0] <= self.acknowledged:
             self._flushes.popleft()
             self._flushes_sent -= 1
@@ -168,16 +164,14 @@ class ReplayBuffer:
         position, samples, arrived = self._chunks.popleft()
         done = self.acknowledged - position
         rest: Samples = memoryview(samples).cast("B")[done * _BYTES_PER_SAMPLE :]
-        if not rest:
-            return
-        boundary = position + len(samples) // _BYTES_PER_SAMPLE
-        if self._chunks and len(rest) < self._min_chunk * _BYTES_PER_SAMPLE and boundary not in self._flushes:
-            both = b"".join((rest, self._chunks.popleft()[1]))
-            if len(both) > self._max_chunk * _BYTES_PER_SAMPLE:  # then two of a kind
-                middle = len(both) // (2 * _BYTES_PER_SAMPLE)
-                self._chunks.appendleft((self.acknowledged + middle, both[middle * _BYTES_PER_SAMPLE :], arrived))
-                both = both[: middle * _BYTES_PER_SAMPLE]
-            rest = both
+        too_short = len(rest) < self._min_chunk * _BYTES_PER_SAMPLE
+        if too_short and self._chunks and self._chunks[0][0] not in self._flushes:  # a flush stays between the two
+            _, following, later = self._chunks.popleft()
+            rest = b"".join((rest, following))
+            if len(rest) > self._max_chunk * _BYTES_PER_SAMPLE:  # two halves, or one would be too short again
+                half = len(rest) // (2 * _BYTES_PER_SAMPLE)
+                self._chunks.appendleft((self.acknowledged + half, rest[half * _BYTES_PER_SAMPLE :], later))
+                rest = rest[: half * _BYTES_PER_SAMPLE]
         self._chunks.appendleft((self.acknowledged, rest, arrived))
 
     def loud_seconds(self, peak: int) -> float:
