@@ -1,7 +1,8 @@
 """The vendors Voxport knows, and those others add.
 
 A vendor is a file in this folder: ``NAME.yaml`` (a profile) where data says it all, ``NAME.py`` with a ``VENDOR``
-where there is behaviour. A package adds its own through the entry-point group ``voxport.vendors``: an entry point
+where there is behaviour. Where both are there, the profile is the data of the module, which makes its ``VENDOR``
+from it with :func:`vendor_in_file`. A package adds its own through the entry-point group ``voxport.vendors``: an entry point
 is a :class:`Vendor`, a profile or the path of one, a protocol, or a function without arguments that returns one of
 these. Nothing is loaded before it is asked for.
 """
@@ -22,7 +23,7 @@ from ..protocol import BatchProtocol, StreamingProtocol
 if TYPE_CHECKING:
     from ..profiles import Profile
 
-__all__ = ["ENTRY_POINT_GROUP", "GENERIC", "Vendor", "find_vendor", "vendor_names"]
+__all__ = ["ENTRY_POINT_GROUP", "GENERIC", "Vendor", "find_vendor", "vendor_in_file", "vendor_names"]
 
 ENTRY_POINT_GROUP = "voxport.vendors"
 GENERIC = "generic"
@@ -124,10 +125,14 @@ def _built_in_names() -> frozenset[str]:
 
 @functools.cache
 def _built_in(name: str) -> Vendor:
-    path = _FOLDER / f"{name}.yaml"
-    if path.is_file():
-        return _from_file(path, 0)
-    return _from_object(importlib.import_module(f".{name}", __package__).VENDOR, f"vendors/{name}.py")
+    if (_FOLDER / f"{name}.py").is_file():
+        return _from_object(importlib.import_module(f".{name}", __package__).VENDOR, f"vendors/{name}.py")
+    return vendor_in_file(_FOLDER / f"{name}.yaml")
+
+
+def vendor_in_file(path: Path) -> Vendor:
+    """The vendor a built-in profile describes, without the module that may stand beside it."""
+    return _from_file(path, 0)
 
 
 @functools.lru_cache(maxsize=64)
