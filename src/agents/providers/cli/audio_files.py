@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,8 @@ class AudioFile:
 
     def __iter__(self) -> Iterator[Samples]:
         """The samples, some tens of milliseconds at a time. A file that breaks off is read as far as it goes."""
-        resampler = av.audio.resampler.AudioResampler(format="s16", layout="mono", rate=self.rate)
+        resampler = None
+        shape: tuple[object, ...] = ()
         broken = ""
         frames = self._container.decode(self._stream)
         while True:
@@ -74,12 +74,17 @@ class AudioFile:
                 frame = next(frames, None)
             except av.FFmpegError as error:
                 broken = error.strerror or type(error).__name__
-                break
+                frame = None
+            now = (frame.format.name, frame.layout.name, frame.sample_rate) if frame is not None else ()
+            if now != shape:  # the first frame, the end, or a file that changes its format on the way
+                if resampler is not None:
+                    yield from self._counted(resampler.resample(None))
+                resampler = av.audio.resampler.AudioResampler(format="s16", layout="mono", rate=self.rate)
+                shape = now
             if frame is None:
                 break
+            assert resampler is not None
             yield from self._counted(resampler.resample(frame))
-        with contextlib.suppress(av.FFmpegError, ValueError):  # nothing was put in: nothing is left in it
-            yield from self._counted(resampler.resample(None))
         if not self.read_seconds:
             raise AudioFileError(
                 f"is damaged ({broken})" if broken else "holds no sound: its audio has no samples"

@@ -63,6 +63,8 @@ async def run_demo(options: DemoOptions) -> int:
         CommandFailed, ConfigurationError, MissingExtraError: there can be no call the way it was asked for.
     """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140  # a log has no width
     _require_matplotlib()
     lines, room_noise = await _lines(options)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,9 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     for module, name in _TOLD:
         loaded = sys.modules.get(module)  # what is not loaded has raised nothing
         if loaded is not None and isinstance(error, getattr(loaded, name)):
-            return str(getattr(error, "message", "") or error), FAILED
+            cause = error.__cause__  # LiveKit's "failed after 3 attempts" keeps the reason there
+            reason = cause if isinstance(cause, getattr(loaded, name)) else error
+            return str(getattr(reason, "message", "") or reason), FAILED
     return None
 
 

@@ -67,8 +67,8 @@ class Progress:
         self._bars.update(
             task,
             total=job.said_seconds,
-            completed=job.sent_seconds,
-            seconds=f"{job.sent_seconds:.1f} s",
+            completed=job.heard_seconds,
+            seconds=f"{job.heard_seconds:.1f} s",
             heard=_tail(job, self._console.width - len(job.path.name) - 36),
         )
 

@@ -94,10 +94,9 @@ class LiveScreen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        call, self._call = self._call, None
         self._live.stop()
-        if call is not None:  # the whole of it stays on the screen, without the meters
-            self._console.print(conversation(call.turns))
+        if self._call is not None:  # the whole of it stays on the screen, without the meters
+            self._console.print(conversation(self._call.turns))
 
     def watch(self, call: Call) -> None:
         self._call = call

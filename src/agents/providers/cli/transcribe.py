@@ -58,8 +58,12 @@ class Job:
     transcript: Transcript = field(init=False)
     state: Literal["waiting", "working", "done", "failed", "stopped"] = "waiting"
     error: str = ""
+    """Why it failed: about the file where that is at fault, else about who should have heard it."""
+    is_file_at_fault: bool = False
     interim: str = ""
     sent_seconds: float = 0.0
+    heard_seconds: float = 0.0
+    """How far what was heard reaches; a vendor may lag behind what was sent to it."""
     said_seconds: float | None = None
     written_to: Path | None = None
 
@@ -132,7 +136,7 @@ async def _hear(job: Job, adapter: stt.STT[Any], options: TranscribeOptions, on_
         job.state = "stopped"
         raise
     except AudioFileError as error:
-        job.state, job.error = "failed", str(error)
+        job.state, job.error, job.is_file_at_fault = "failed", str(error), True
     except Exception as error:
         told = explain(error)
         job.state = "failed"
@@ -199,6 +203,7 @@ def _take(job: Job, event: stt.SpeechEvent) -> None:
     data = event.alternatives[0] if event.alternatives else None
     if data is None:
         return
+    job.heard_seconds = max(job.heard_seconds, data.end_time or job.sent_seconds)
     if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
         job.interim = data.text
     elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
@@ -259,7 +264,8 @@ def _report(jobs: Sequence[Job], options: TranscribeOptions, interrupted: bool) 
         _print_all([job for job in jobs if job.state == "done" or job.transcript.text], options)
     failed = [job for job in jobs if job.state == "failed"]
     if len(jobs) == 1 and failed:
-        complain(f"{failed[0].path} {failed[0].error}" if _is_about_file(failed[0]) else failed[0].error)
+        job = failed[0]
+        complain(f"{job.path} {job.error}" if job.is_file_at_fault else job.error)
     elif failed:
         show_failures([(str(job.path), job.error) for job in failed], total=len(jobs))
     if interrupted:
@@ -267,10 +273,6 @@ def _report(jobs: Sequence[Job], options: TranscribeOptions, interrupted: bool) 
         warn(f"interrupted: {len(open_jobs)} of {len(jobs)} not heard to the end; what was heard is kept")
         return INTERRUPTED
     return FAILED if failed else 0
-
-
-def _is_about_file(job: Job) -> bool:
-    return job.sent_seconds == 0.0 and ":" not in job.error
 
 
 def _print_all(jobs: Sequence[Job], options: TranscribeOptions) -> None:

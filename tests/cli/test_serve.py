@@ -1,0 +1,67 @@
+"""`voxport serve`: the lines it prints are true."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import urllib.request
+
+import pytest
+
+from agents.providers.cli.serve import uses
+
+from .conftest import VOXPORT, Recording, Voxport
+
+
+def test_the_lines_to_paste_name_every_way_and_hide_no_key() -> None:
+    lines = dict(uses("http://127.0.0.1:1", "ws://127.0.0.1:1", has_key=True))
+    assert len(lines) == 6
+    assert all("YOUR-KEY" in line for line in lines.values())
+    assert all("127.0.0.1:1" in line for line in lines.values())
+
+
+def test_python_lines_can_be_pasted() -> None:
+    for purpose, line in uses("http://127.0.0.1:1", "ws://127.0.0.1:1", has_key=False):
+        if not line.startswith(("curl", "voxport")):
+            compile(line, purpose, "exec")
+
+
+def test_the_curl_line_works(serve: tuple[str, str], recording: Recording) -> None:
+    """What curl would send, sent by Python: curl may not be there."""
+    line = dict(uses(*serve, has_key=False))["curl, the generic protocol"]
+    url = line.split()[-1]
+    request = urllib.request.Request(
+        url, recording("speech.wav").read_bytes(), {"Content-Type": "audio/wav"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert "opening hours" in json.load(answer)["text"]
+
+
+def test_a_taken_port_is_said(voxport: Voxport) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = subprocess.run(
+            [*VOXPORT, "serve", "--port", str(port)], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"error: port {port} is taken: choose another with --port, or let --port 0 find one\n"
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["transcribe"], ["serve"], ["vendors"], ["vendors", "show"]])
+def test_every_command_has_help(voxport: Voxport, command: list[str]) -> None:
+    result = voxport(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_the_version_is_printed(voxport: Voxport) -> None:
+    assert voxport("--version").stdout.startswith("voxport ")
+
+
+def test_vendors_are_listed_and_shown(voxport: Voxport) -> None:
+    assert "DEEPGRAM_API_KEY" in voxport("vendors").stdout
+    assert "api.deepgram.com" in voxport("vendors", "show", "deepgram").stdout
+    assert voxport("vendors", "show", "depgram").exit_code == 2
