@@ -2,9 +2,9 @@
 
 A vendor is a file in this folder: ``NAME.yaml`` (a profile) where data says it all, ``NAME.py`` with a ``VENDOR``
 where there is behaviour. Where both are there, the profile is the data of the module, which makes its ``VENDOR``
-from it with :func:`vendor_in_file`. A package adds its own through the entry-point group ``voxport.vendors``: an entry point
-is a :class:`Vendor`, a profile or the path of one, a protocol, or a function without arguments that returns one of
-these. Nothing is loaded before it is asked for.
+from it with :func:`vendor_in_file`. A package adds its own through the entry-point group ``voxport.vendors``: an
+entry point is a :class:`Vendor`, a profile or the path of one, a protocol, or a function without arguments that
+returns one of these. Nothing is loaded before it is asked for.
 """
 
 from __future__ import annotations
