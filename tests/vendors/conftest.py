@@ -1,0 +1,25 @@
+"""One speech server and one set of talks for all vendor tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from conformance import API_KEY, Talks
+
+from agents.providers.local import ServerOptions, ServerProcess
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server() -> AsyncIterator[ServerProcess]:
+    """A server process that asks for :data:`API_KEY`."""
+    options = ServerOptions(streams=4, api_keys=(API_KEY,), queue_seconds=30.0)
+    async with ServerProcess(options) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def talks() -> Talks:
+    """The talks of the conformance suite, each held once."""
+    return Talks()
