@@ -166,7 +166,9 @@ class TranscriptAssembler:
         if not text:
             return self._retract()
         out = self._speak(start)
-        self._interim = self._data(partial, text, start, end, self._timed(words, sent))
+        self._interim = self._data(
+            partial, text, *self._spoken(partial, start, end, sent), self._timed(words, sent)
+        )
         self._interim_end = end
         kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
         out.append(self._transcript(kind, self._interim, partial.request_id))
@@ -186,7 +188,7 @@ class TranscriptAssembler:
         if text:
             out = self._speak(start)
             self._interim = None
-            data = self._data(final, text, start, end, self._timed(words, sent))
+            data = self._data(final, text, *self._spoken(final, start, end, sent), self._timed(words, sent))
             out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, data, final.request_id))
         else:
             out = self._retract() if self._covers_interim(end) else []
@@ -323,6 +325,19 @@ class TranscriptAssembler:
             start = self._time(segment.words[0].start, sent)
         if start is not None and end is not None and start > end:
             return None, None
+        return start, end
+
+    def _spoken(
+        self, segment: Segment, start: float | None, end: float | None, sent: float
+    ) -> tuple[float | None, float | None]:
+        """From the first word to the last, where the vendor times words; a segment may reach into the silence."""
+        if segment.words:
+            first, last = (
+                self._time(segment.words[0].start, sent),
+                self._time(segment.words[-1].end, sent, ends=True),
+            )
+            if first is not None and last is not None and first <= last:
+                return first, last
         return start, end
 
     def _timed(self, words: Sequence[Word] | None, sent: float) -> list[TimedString] | None:

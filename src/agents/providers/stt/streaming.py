@@ -115,6 +115,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         self._session_keyterms: tuple[str, ...] = ()
         self._prewarmed: asyncio.Task[Link] | None = None
         self._last_input_rate = _ROOM_SAMPLE_RATE
+        self._answers_flush = False  # learnt from the vendor
 
     @property
     def model(self) -> str:

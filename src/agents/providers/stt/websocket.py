@@ -53,6 +53,9 @@ _USAGE_SECONDS = 5.0
 _UNHEARD_SECONDS = 0.1
 """So much loud audio without a final at the end is not just the tail of the last word."""
 
+_DRAINS_IN_VAIN = 3
+"""So many connections in a row that ended without a final for audio that may hold speech: it holds none."""
+
 _PROOF_SECONDS = 0.2
 """A connection that broke sooner proves nothing, whatever it said: reconnects to it slow down."""
 
@@ -113,7 +116,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
         self._link: Link | None = None
         self._wanted = asyncio.Event()  # there is something to send, or the end of it
         self._input_ended_at = 0.0
-        self._drained_again = False
+        self._drained_in_vain = 0
         self._idle_again = False
         self._reconnect_wanted = False
         self._end_held_since: float | None = None
@@ -200,23 +203,25 @@ class WebSocketSpeechStream(stt.SpeechStream):
 
     def _may_hold_speech(self) -> bool:
         """Whether speech was sent that the vendor has not answered, as far as its answers tell."""
-        unheard = self._assembler.gives_times and self._outbox.unheard_seconds > _UNHEARD_SECONDS
-        return self._assembler.speaking or bool(unheard)
+        if self._assembler.speaking:
+            return True
+        # without times only an answer to a flush tells which audio is final
+        telling = self._assembler.gives_times is not False or self._adapter._answers_flush
+        return telling and self._outbox.unheard_seconds > _UNHEARD_SECONDS
 
     def _is_drained(self, failure: Failure) -> bool:
-        """Whether a vendor that closed after the closing message has given all there is.
+        """Whether a vendor that ended the connection after the closing message has given all there is.
 
-        Some answer with a message of their own; the others just close, and then only what is missing tells a
-        proper end from a break: an utterance without its final, or speech that no final covers. Such a stream is
-        drained once more, over a new connection.
+        Some answer with a message of their own; the others just close or say no more, and then only what is
+        missing tells a proper end from a break: an utterance without its final, or speech that no final covers.
+        Such a stream is drained again over a new connection, as long as that brings anything.
         """
-        if self._settled() or self._drained_again:
+        if self._settled() or self._drained_in_vain >= _DRAINS_IN_VAIN:
             return True
-        if failure.status not in (1000, NO_STATUS):
-            return False
-        if self._traits.promotes_last_partial or not self._may_hold_speech():
+        orderly = failure.status in (1000, NO_STATUS) or "drain" in failure.detail
+        if orderly and (self._traits.promotes_last_partial or not self._may_hold_speech()):
             return True
-        self._drained_again = True
+        self._drained_in_vain += 1
         return False
 
     def _is_idle_close(self, failure: Failure) -> bool:
@@ -325,6 +330,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
                     self._go_live(link)
             elif isinstance(event, Flushed):
                 position = outbox.flush_answered()
+                self._adapter._answers_flush = True
                 if position is not None:
                     self._emit(*assembler.flushed(position))
             elif isinstance(event, Finished):
@@ -340,6 +346,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
                     if assembler.gives_times is False:
                         outbox.answered()
         if outbox.acknowledge(assembler.acknowledged):
+            self._drained_in_vain = 0
             self._proven(link)
         if self._reconnect_wanted and not assembler.speaking:
             link.finish()
@@ -424,14 +431,10 @@ class WebSocketSpeechStream(stt.SpeechStream):
         if failure is not None:
             link.fail(failure)
         elif link.closing:
-            if now - max(link.last_received, link.last_sent) > link.traits.drain_seconds:
-                logger.warning(
-                    "%s did not close within %g s of the last message",
-                    self._protocol.name,
-                    link.traits.drain_seconds,
-                )
-                link.drained = True
-                link.finish()
+            limit = link.traits.drain_seconds
+            if now - max(link.last_received, link.last_sent) > limit:
+                text = f"it neither finished nor closed within {limit:g} s"
+                link.fail(Failure(text, detail={"timeout": True, "drain": True}))
         elif self._reconnect_wanted and not self._assembler.speaking:
             link.finish()
         elif link.live:
