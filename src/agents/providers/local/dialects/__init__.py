@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .azure import Azure
 from .base import Dialect, RequestFailed, Services
 from .generic_http import GenericHttp
 from .generic_ws import GenericWebSocket
@@ -12,6 +13,7 @@ from .openai_transcriptions import OpenAITranscriptions
 __all__ = ["DIALECTS", "Dialect", "RequestFailed", "Services"]
 
 DIALECTS: tuple[type[Dialect], ...] = (
+    Azure,
     GenericHttp,
     GenericWebSocket,
     OpenAITranscriptions,
