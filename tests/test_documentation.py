@@ -1,4 +1,4 @@
-"""What README and docs tell people to type exists: make targets, commands and their options, Python that compiles."""
+"""What README and docs tell people to type exists: make targets, commands, their options; Python compiles."""
 
 from __future__ import annotations
 

@@ -52,15 +52,21 @@ def test_words_that_were_lost_fail_the_demo_and_are_named() -> None:
     turn = Turn(
         Line(SILENCE, "ten of clubs"), 0.0, 1.0, finals=[(1.5, "tin clubs")], heard="tin clubs", reply="Yes."
     )
-    (problem,) = _problems(CallRecord([turn], SILENCE, SILENCE), [compare("ten of clubs", "tin clubs")])
+    (problem,) = _problems(CallRecord([turn], SILENCE, SILENCE), [compare("ten of clubs", "tin clubs")], 1)
     assert "words lost: ten, of" in problem
 
 
 def test_a_turn_without_an_answer_fails_the_demo() -> None:
     turn = Turn(Line(SILENCE, "hello"), 0.0, 1.0, finals=[(1.5, "hello")], heard="hello")
-    assert _problems(CallRecord([turn], SILENCE, SILENCE), [compare("hello", "hello")]) == [
+    assert _problems(CallRecord([turn], SILENCE, SILENCE), [compare("hello", "hello")], 1) == [
         "the agent did not answer turn 1"
     ]
+
+
+def test_a_call_that_ended_before_its_time_fails_the_demo() -> None:
+    record = CallRecord([], SILENCE, SILENCE, ["the vendor hung up"])
+    assert _problems(record, [], 4) == ["the vendor hung up"]
+    assert _problems(CallRecord([], SILENCE, SILENCE), [], 4) == ["the call ended after 0 of 4 lines"]
 
 
 def test_words_are_compared_without_case_and_punctuation() -> None:

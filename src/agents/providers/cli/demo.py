@@ -93,7 +93,7 @@ async def run_demo(options: DemoOptions) -> int:
                 interrupted = True
     record = call.record()
     _keep(record, options.output, console)
-    return _judge(record, console, interrupted)
+    return _judge(record, len(lines), console, interrupted)
 
 
 async def _lines(options: DemoOptions) -> tuple[list[Line], float]:
@@ -179,8 +179,8 @@ def _keep(record: CallRecord, folder: Path, console: Console) -> None:
     console.print(f"\n[dim]left in {folder}:[/] {names}", soft_wrap=True)
 
 
-def _judge(record: CallRecord, console: Console, interrupted: bool) -> int:
-    """Print how it went, and answer the exit status."""
+def _judge(record: CallRecord, lines: int, console: Console, interrupted: bool) -> int:
+    """Print how it went with the caller's *lines*, and answer the exit status."""
     compared = [
         compare(turn.line.text, turn.heard) if turn.line.text is not None else None for turn in record.turns
     ]
@@ -190,7 +190,7 @@ def _judge(record: CallRecord, console: Console, interrupted: bool) -> int:
         warn("interrupted: what was heard so far is kept")
         return INTERRUPTED
     expected = [comparison for comparison in compared if comparison is not None]
-    problems = _problems(record, expected)
+    problems = _problems(record, expected, lines)
     for problem in problems:
         complain(problem)
     if expected and not problems:
@@ -203,10 +203,13 @@ def _judge(record: CallRecord, console: Console, interrupted: bool) -> int:
     return FAILED if problems else 0
 
 
-def _problems(record: CallRecord, expected: list[Comparison]) -> list[str]:
+def _problems(record: CallRecord, expected: list[Comparison], lines: int) -> list[str]:
     problems = []
     if record.errors and not any(turn.finals for turn in record.turns):
         return [record.errors[-1]]
+    if len(record.turns) < lines:
+        why = f": {record.errors[-1]}" if record.errors else ""
+        problems.append(f"the call ended after {len(record.turns)} of {lines} lines{why}")
     total = together(expected)
     if expected and total.rate > WORD_ERROR_LIMIT:
         problems.append(
