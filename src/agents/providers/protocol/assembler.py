@@ -269,7 +269,8 @@ class TranscriptAssembler:
 
     def _without_said_before_drop(self, text: str, words: list[Word] | None) -> tuple[str, list[Word] | None]:
         fresh, met = repeated_prefix(self._said_before_drop, text)
-        del self._said_before_drop[:met]
+        # what is not said again now will not be later: the order of the audio is the order of the words
+        self._said_before_drop = self._said_before_drop[met:] if met else []
         return fresh, _words_of(fresh, text, words)
 
     def _data(

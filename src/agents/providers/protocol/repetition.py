@@ -31,7 +31,8 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     """Split *text* where it stops repeating what was *said*.
 
     The two are aligned by edit distance, since a recogniser may spell the same audio differently the second
-    time. Either the end of *said* is found inside *text*, or *text* ends inside *said*.
+    time. Either the end of *said* is found inside *text*, or *text* ends inside *said*, or less than half is alike
+    and *text* repeats nothing.
 
     Args:
         said: tokens that were already emitted, oldest first, as :func:`tokens` gives them.
@@ -56,6 +57,8 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     for j in range(len(again) + 1):  # all of what was said used: the rest of the text is new
         if (row[j], -len(said), -j) < (best_cost, -best_said, -best_again):
             best_cost, best_said, best_again = row[j], len(said), j
+    if best_cost > max(best_said, best_again) / 2:  # that is no other spelling, it is something else
+        return text.strip(), 0
     if best_again == len(again):
         return "", best_said
     return text[placed[best_again][1] :].strip(), best_said

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Union
 
 from .audio import AudioForm
-from .batch import HttpRequest, HttpResponse
+from .batch import HttpRequest, HttpResponse, Wait
 from .events import Event
 from .policy import Verdict
 from .settings import Settings
@@ -137,10 +137,11 @@ class StreamingProtocol(ABC):
     def connect(self, settings: Settings) -> ConnectRequest:
         """Where and how to open the WebSocket."""
 
-    def prepare(self, settings: Settings) -> Generator[HttpRequest, HttpResponse, ConnectRequest]:
+    def prepare(self, settings: Settings) -> Generator[HttpRequest | Wait, HttpResponse, ConnectRequest]:
         """The way to the WebSocket for vendors that want HTTP requests first (a token, a session URL).
 
-        A generator: it yields requests, is sent their successful responses, and returns where to connect.
+        A generator: it yields requests, is sent their successful responses, and returns where to connect. It may
+        yield a :class:`~.batch.Wait` while something else (a thread that looks for credentials) gets ready.
         """
         return self.connect(settings)
         yield  # a generator, even where there is nothing to ask first
