@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .assemblyai_batch import AssemblyAIBatch
+from .assemblyai_streaming import AssemblyAIStreaming
+from .assemblyai_sync import AssemblyAISync
 from .azure import Azure
 from .base import Dialect, RequestFailed, Services
 from .generic_http import GenericHttp
@@ -13,6 +16,9 @@ from .openai_transcriptions import OpenAITranscriptions
 __all__ = ["DIALECTS", "Dialect", "RequestFailed", "Services"]
 
 DIALECTS: tuple[type[Dialect], ...] = (
+    AssemblyAIBatch,
+    AssemblyAIStreaming,
+    AssemblyAISync,
     Azure,
     GenericHttp,
     GenericWebSocket,
