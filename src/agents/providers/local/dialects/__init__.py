@@ -7,6 +7,7 @@ from .assemblyai_streaming import AssemblyAIStreaming
 from .assemblyai_sync import AssemblyAISync
 from .azure import Azure
 from .base import Dialect, RequestFailed, Services
+from .deepgram import Deepgram
 from .generic_http import GenericHttp
 from .generic_ws import GenericWebSocket
 from .openai_chat import OpenAIChat
@@ -20,6 +21,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     AssemblyAIStreaming,
     AssemblyAISync,
     Azure,
+    Deepgram,
     GenericHttp,
     GenericWebSocket,
     OpenAITranscriptions,
