@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -17,11 +19,21 @@ def host_of(url: str) -> str:
 
 
 def is_host_of(url: str, hosts: Iterable[str]) -> bool:
-    """Whether the host of *url* is one of *hosts*; ``*.example.com`` stands for all hosts under it."""
+    """Whether the host of *url* is one of *hosts*.
+
+    ``*.example.com`` stands for all hosts under it; elsewhere ``*`` stands for a part without dots, as in
+    ``speech.*.example.com`` or ``*-speech.example.com``.
+    """
     host = host_of(url)
-    return bool(host) and any(
-        host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
-        if pattern.startswith("*.")
-        else host == pattern
-        for pattern in hosts
-    )
+    return bool(host) and any(host == pattern or _matches(pattern, host) for pattern in hosts)
+
+
+def _matches(pattern: str, host: str) -> bool:
+    return "*" in pattern and _compiled(pattern).fullmatch(host) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    under = ".+" if pattern.startswith("*.") else ""
+    rest = pattern[1:] if under else pattern
+    return re.compile(under + "[^.]+".join(map(re.escape, rest.split("*"))))

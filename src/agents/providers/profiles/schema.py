@@ -65,10 +65,10 @@ class Option(Strict):
     minimum: float | None = None
     maximum: float | None = None
     choices: list[str | int | float | bool] | None = None
-    goes: Literal["query", "body", "header", "nowhere"] = Field(
+    goes: Literal["query", "body", "header", "nowhere", "code"] = Field(
         default="query",
         description="query; body: the first opening message of a stream, or the form or JSON of a batch request;"
-        " header; nowhere: only where a template names it",
+        " header; nowhere: only where a template names it; code: to the module beside the profile",
     )
     name: str | None = Field(
         default=None, description="its name on the wire, dotted inside a body; default: the option's"

@@ -14,6 +14,7 @@ from ..protocol import (
     Settings,
     StreamingProtocol,
     Traits,
+    Wait,
 )
 
 __all__ = ["Hurried"]
@@ -44,7 +45,7 @@ class Hurried(StreamingProtocol):
     def connect(self, settings: Settings) -> ConnectRequest:
         return self._inner.connect(settings)
 
-    def prepare(self, settings: Settings) -> Generator[HttpRequest, HttpResponse, ConnectRequest]:
+    def prepare(self, settings: Settings) -> Generator[HttpRequest | Wait, HttpResponse, ConnectRequest]:
         return self._inner.prepare(settings)
 
     def converse(self, settings: Settings) -> Conversation:
