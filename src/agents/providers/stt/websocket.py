@@ -54,7 +54,7 @@ _UNHEARD_SECONDS = 0.1
 """So much loud audio without a final at the end is not just the tail of the last word."""
 
 _DRAINS_IN_VAIN = 3
-"""So many connections in a row that ended without a final for audio that may hold speech: it holds none."""
+"""So many connections in a row that closed without a final for audio that may hold speech: it holds none."""
 
 _PROOF_SECONDS = 0.2
 """A connection that broke sooner proves nothing, whatever it said: reconnects to it slow down."""
@@ -71,7 +71,7 @@ _BACKLOG_INTERIMS = 1000
 _BACKLOG_LIMIT = 5000
 """So many events nobody has read: the socket is not read on until half of them are."""
 
-_GIVE_UP_SECONDS = 30.0
+_GIVE_UP_SECONDS = 60.0
 """After end_input, a vendor that cannot be reached for so long will not give the rest any more."""
 
 
@@ -201,28 +201,33 @@ class WebSocketSpeechStream(stt.SpeechStream):
         """Whether nothing is left that a vendor could say about the audio so far."""
         return not self._assembler.speaking and self._outbox.all_final
 
-    def _may_hold_speech(self) -> bool:
-        """Whether speech was sent that the vendor has not answered, as far as its answers tell."""
+    def _may_hold_speech(self) -> bool | None:
+        """Whether speech was sent that the vendor has not answered; ``None`` where its answers do not tell."""
         if self._assembler.speaking:
             return True
-        # without times only an answer to a flush tells which audio is final
-        telling = self._assembler.gives_times is not False or self._adapter._answers_flush
-        return telling and self._outbox.unheard_seconds > _UNHEARD_SECONDS
+        if self._assembler.gives_times is False and not self._adapter._answers_flush:
+            return None  # without times only an answer to a flush tells which audio is final
+        return self._outbox.unheard_seconds > _UNHEARD_SECONDS
 
     def _is_drained(self, failure: Failure) -> bool:
         """Whether a vendor that ended the connection after the closing message has given all there is.
 
         Some answer with a message of their own; the others just close or say no more, and then only what is
         missing tells a proper end from a break: an utterance without its final, or speech that no final covers.
-        Such a stream is drained again over a new connection, as long as that brings anything.
+        Such a stream is drained again over a new connection.
         """
-        if self._settled() or self._drained_in_vain >= _DRAINS_IN_VAIN:
+        missing = self._may_hold_speech()
+        orderly = failure.status in (1000, NO_STATUS)
+        if (
+            self._settled()
+            or missing is False
+            or (orderly and (missing is None or self._traits.promotes_last_partial))
+        ):
             return True
-        orderly = failure.status in (1000, NO_STATUS) or "drain" in failure.detail
-        if orderly and (self._traits.promotes_last_partial or not self._may_hold_speech()):
-            return True
+        if missing and not orderly:
+            return False  # a break, plainly
         self._drained_in_vain += 1
-        return False
+        return self._drained_in_vain > _DRAINS_IN_VAIN
 
     def _is_idle_close(self, failure: Failure) -> bool:
         """Whether the vendor closed because there was nothing to do, which is no failure."""
@@ -434,7 +439,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
             limit = link.traits.drain_seconds
             if now - max(link.last_received, link.last_sent) > limit:
                 text = f"it neither finished nor closed within {limit:g} s"
-                link.fail(Failure(text, detail={"timeout": True, "drain": True}))
+                link.fail(Failure(text, detail={"timeout": True}))
         elif self._reconnect_wanted and not self._assembler.speaking:
             link.finish()
         elif link.live:
