@@ -34,6 +34,11 @@ _FOLDER = Path(__file__).parent
 _HOSTS: dict[str, str] = {
     "api.deepgram.com": "deepgram",
     "*.api.deepgram.com": "deepgram",
+    "*.api.cognitive.microsoft.com": "azure",
+    "*.cognitiveservices.azure.com": "azure",
+    "*.stt.speech.azure.cn": "azure",
+    "*.stt.speech.azure.us": "azure",
+    "*.stt.speech.microsoft.com": "azure",
 }
 
 

@@ -43,7 +43,8 @@ class Azure(Dialect):
             path = f"/speech/recognition/{mode}/cognitiveservices/v1"
             yield "GET", path, self._stream
             yield "POST", path, self._short_audio
-        yield "GET", "/stt/speech/universal/v2", self._stream
+        for path in ("/speech/universal/v2", "/stt/speech/universal/v2"):
+            yield "GET", path, self._stream
         yield "POST", "/speechtotext/transcriptions:transcribe", self._fast_transcription
         yield "POST", "/sts/v1.0/issueToken", self._issue_token
 
