@@ -28,3 +28,17 @@ def test_a_star_stands_for_hosts_under_a_name_or_for_a_part_without_dots(
     host: str, pattern: str, fits: bool
 ) -> None:
     assert is_host_of(f"wss://{host}:8443/path", [pattern]) is fits
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("wss://api.acme.test/v2/listen", True),
+        ("wss://API.acme.test:8443/v2/listen?x=/v1/", True),
+        ("wss://api.acme.test/v1/listen", False),
+        ("wss://api.acme.test", False),
+        ("wss://other.test/v2/listen", False),
+    ],
+)
+def test_a_path_tells_services_of_one_host_apart(url: str, fits: bool) -> None:
+    assert is_host_of(url, ["api.acme.test/v2/"]) is fits

@@ -22,10 +22,18 @@ def is_host_of(url: str, hosts: Iterable[str]) -> bool:
     """Whether the host of *url* is one of *hosts*.
 
     ``*.example.com`` stands for all hosts under it; elsewhere ``*`` stands for a part without dots, as in
-    ``speech.*.example.com`` or ``*-speech.example.com``.
+    ``speech.*.example.com`` or ``*-speech.example.com``. A path narrows it down, where two services share a host:
+    ``api.example.com/v2/`` is what begins with that path.
     """
     host = host_of(url)
-    return bool(host) and any(host == pattern or _matches(pattern, host) for pattern in hosts)
+    return bool(host) and any(_is_under(pattern, host, url) for pattern in hosts)
+
+
+def _is_under(pattern: str, host: str, url: str) -> bool:
+    pattern, slash, path = pattern.partition("/")
+    if slash and not urlsplit(url).path.startswith(slash + path):
+        return False
+    return host == pattern or _matches(pattern, host)
 
 
 def _matches(pattern: str, host: str) -> bool:

@@ -30,15 +30,25 @@ GENERIC = "generic"
 
 _FOLDER = Path(__file__).parent
 
-# By host, so that a URL is recognised without reading every file. A test compares it with the files.
+# By host, so that a URL is recognised without reading every file. A test compares it with the files. The first
+# that fits is taken, so those with a path stand before those without.
 _HOSTS: dict[str, str] = {
-    "api.deepgram.com": "deepgram",
-    "*.api.deepgram.com": "deepgram",
+    "api.deepgram.com/v2/": "deepgram_flux",
+    "*.api.deepgram.com/v2/": "deepgram_flux",
+    "api.assemblyai.com": "assemblyai",
+    "api.eu.assemblyai.com": "assemblyai",
+    "streaming.assemblyai.com": "assemblyai",
+    "streaming.eu.assemblyai.com": "assemblyai",
+    "sync.assemblyai.com": "assemblyai_sync",
+    "transcribestreaming-fips.*.amazonaws.com": "aws",
+    "transcribestreaming.*.amazonaws.com": "aws",
     "*.api.cognitive.microsoft.com": "azure",
     "*.cognitiveservices.azure.com": "azure",
     "*.stt.speech.azure.cn": "azure",
     "*.stt.speech.azure.us": "azure",
     "*.stt.speech.microsoft.com": "azure",
+    "api.deepgram.com": "deepgram",
+    "*.api.deepgram.com": "deepgram",
 }
 
 
