@@ -344,15 +344,18 @@ async def interrupted_talk(case: VendorCase, server: Server, cut: Callable[[], N
     return Talk(tape, [events], [len(line) / 2 / RATE], adapter.stats.reconnects)
 
 
-async def say_nothing(case: VendorCase, server: Server, tape: Tape | None = None, **given: Any) -> Tape:
-    """Connect, send a moment of silence, and end; answers what was on the wire. A failure raises."""
+async def say_nothing(
+    case: VendorCase, server: Server, tape: Tape | None = None, *, end: bool = True, **given: Any
+) -> Tape:
+    """Connect, send a moment of silence, and *end*; answers what was on the wire. A failure raises."""
     tape = tape or Tape()
     adapter = case.streaming(server, tape, **given)
     stream = adapter.stream(conn_options=ONCE)
     try:
         with Watch(case, adapter, stream):
-            push(stream, silence(0.2))
-            stream.end_input()
+            push(stream, silence(0.3))
+            if end:
+                stream.end_input()
             with contextlib.suppress(StopAsyncIteration):
                 while True:
                     await _next(stream)
