@@ -5,6 +5,7 @@ from __future__ import annotations
 from .assemblyai_batch import AssemblyAIBatch
 from .assemblyai_streaming import AssemblyAIStreaming
 from .assemblyai_sync import AssemblyAISync
+from .aws_transcribe import AmazonTranscribe
 from .azure import Azure
 from .base import Dialect, RequestFailed, Services
 from .deepgram import Deepgram
@@ -20,6 +21,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     AssemblyAIBatch,
     AssemblyAIStreaming,
     AssemblyAISync,
+    AmazonTranscribe,
     Azure,
     Deepgram,
     GenericHttp,
