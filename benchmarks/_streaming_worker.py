@@ -296,7 +296,8 @@ async def _measure(job: Job, client: Client, session: aiohttp.ClientSession) -> 
     await asyncio.gather(*(stream.finish(_DRAIN_SECONDS) for stream in streams))
     samples = await _fetch(session, f"http://{job.base}/bench/samples")
 
-    wall, audio = pacer.end - pacer.begin, job.seconds * job.streams
+    wall = pacer.end - pacer.begin
+    audio = (pacer.last_tick - pacer.first_tick) * pacer.period * job.streams
     lags, heard = percentiles(pacer.lags), [stream.heard for stream in streams]
     events = array("d")
     for one in heard:
