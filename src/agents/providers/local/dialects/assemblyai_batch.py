@@ -111,7 +111,8 @@ class AssemblyAIBatch(AssemblyAIDialect):
             if failure is None:
                 logger.exception("a transcription failed")
             job.status = "error"
-            job.error = failure.message if failure is not None else "Internal server error"
+            fault = failure is None or failure.status >= 500
+            job.error = "Internal server error, please try again" if fault else str(failure)
         else:
             job.status = "completed"
 
