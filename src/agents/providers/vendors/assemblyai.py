@@ -194,7 +194,8 @@ def _changeable(settings: Settings) -> dict[str, Any]:
 
 
 def _rest(settings: Settings) -> Settings:
-    return dataclasses.replace(settings, options={}, keyterms=())
+    # the language is told by `language_codes`, or not at all
+    return dataclasses.replace(settings, options={}, keyterms=(), language=None)
 
 
 class AssemblyAIBatch(ProfileBatch):
