@@ -44,6 +44,7 @@ class FluxConversation(DeepgramConversation):
         self._begin = self._end = 0.0  # the audio this turn's text is of
         self._over_at: float | None = None  # when the turn ends, unless speech comes before
         self._flushes = 0
+        self._closing = False
 
     async def run(self) -> None:
         await self._say("Connected")
@@ -54,6 +55,7 @@ class FluxConversation(DeepgramConversation):
     async def command(self, message: dict[str, Any]) -> bool:
         kind = message["type"]
         if kind == "CloseStream":
+            self._closing = True
             return True
         if kind == "ForceEndTurn":
             self._flushes += 1
@@ -118,13 +120,14 @@ class FluxConversation(DeepgramConversation):
             await self._turn_info("Update", 0.3)
 
     async def _speech_ended(self, at: float) -> None:
-        if not self._open or self._flushes:  # else it is the answer to the ForceEndTurn on its way
+        # after a ForceEndTurn it is that which ends the turn, after a CloseStream nothing does
+        if not self._open or self._flushes or self._closing:
             return
         eager = self._thresholds.get("eager_eot_threshold")
         if eager is not None:
             self._eager = True
             await self._turn_info("EagerEndOfTurn", eager)
-        pause = _RECOGNISERS_PAUSE + max(self._thresholds["eot_threshold"] - 0.4, 0.0)
+        pause = _RECOGNISERS_PAUSE + 2 * (self._thresholds["eot_threshold"] - 0.4)
         self._over_at = at + min(pause, self._thresholds["eot_timeout_ms"] / 1000)
         await self._end_turn_when_due()
 
