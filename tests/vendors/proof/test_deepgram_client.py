@@ -230,10 +230,12 @@ async def test_turns_eager_resumed_ended_forced_and_cut_short(client: Any) -> No
         heard = await hear(socket, event("EagerEndOfTurn"))
         assert turns(heard) == ["StartOfTurn", "Update", "EagerEndOfTurn"]
         assert (plain(heard[-1].transcript), heard[-1].trigger) == (LINES[0], None)
-        await say(socket, spoken(LINES[1]) + silence(1.6))
-        heard = await hear(socket, event("EndOfTurn"))
-        assert turns(heard)[0] == "TurnResumed"
-        end = heard[-1]
+        goes_on = spoken(LINES[1])[RATE // 5 * 2 :]
+        soon = int(0.7 * RATE) * 2  # before the pause is long enough to end the turn
+        await say(socket, goes_on[:soon])
+        assert turns(await hear(socket, event("TurnResumed"))) == ["TurnResumed"]
+        await say(socket, goes_on[soon:] + silence(1.6))
+        end = (await hear(socket, event("EndOfTurn")))[-1]
         assert (end.transcript, end.turn_index, end.trigger) == (f"{LINES[0]} {LINES[1]}", 0, "model")
         assert end.words[0].start < end.words[-1].end <= end.audio_window_end
         assert end.languages == ["en"]
