@@ -234,6 +234,10 @@ class PoolSession:
         await self._open()
         await self._decoder.write(b"F")
 
+    async def mark(self) -> None:
+        await self._open()
+        await self._decoder.write(b"M")
+
     async def end(self) -> None:
         if self._resampler is not None:
             await self._send_audio(self._resampler.finish())

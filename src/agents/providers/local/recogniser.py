@@ -17,6 +17,7 @@ __all__ = [
     "Busy",
     "Final",
     "Flushed",
+    "Heard",
     "Partial",
     "Recogniser",
     "RecogniserFailed",
@@ -99,7 +100,12 @@ class Flushed:
     """Everything fed before the matching ``flush()`` has had its final."""
 
 
-Result = SpeechStarted | Partial | Final | SpeechEnded | Flushed
+@dataclass(frozen=True)
+class Heard:
+    """Everything fed before the matching ``mark()`` has been listened to; what it brought came before."""
+
+
+Result = SpeechStarted | Partial | Final | SpeechEnded | Flushed | Heard
 
 _KINDS: dict[str, type[Any]] = {
     "speech_started": SpeechStarted,
@@ -107,6 +113,7 @@ _KINDS: dict[str, type[Any]] = {
     "final": Final,
     "speech_ended": SpeechEnded,
     "flushed": Flushed,
+    "heard": Heard,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -136,6 +143,9 @@ class RecogniserSession(Protocol):
 
     async def flush(self) -> None:
         """Ask for the final of everything fed so far; `Flushed` follows it."""
+
+    async def mark(self) -> None:
+        """Ask for `Heard` when everything fed so far has been listened to; nothing is finished by it."""
 
     async def end(self) -> None:
         """Say that no more audio comes; `results` ends after the last final."""

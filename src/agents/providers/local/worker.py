@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from .engine import ENGINES
 from .pipe import unpack
-from .recogniser import Result, result_to_json
+from .recogniser import Heard, Result, result_to_json
 from .segmenter import Segmenter
 
 __all__ = ["main"]
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> int:
             _write(output, stream.accept(payload))
         elif kind == b"F":
             _write(output, stream.flush())
+        elif kind == b"M":
+            _write(output, [Heard()])
         elif kind == b"E":
             _write(output, stream.end())
             _say(output, {"type": "ended"})

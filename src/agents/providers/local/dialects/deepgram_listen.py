@@ -150,7 +150,7 @@ class ListenConversation(DeepgramConversation):
             self._last_word_end = None
             if self._vad_events:
                 await self.send({"type": "SpeechStarted", "channel": [0, 1], "timestamp": result.at})
-        elif self._interim:
+        elif isinstance(result, Partial) and self._interim:
             await self._release()
             draft = Final(result.text, result.start, result.end, 0.5, spread(result))
             await self._results([draft], result.end, is_final=False)

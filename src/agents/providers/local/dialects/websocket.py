@@ -76,8 +76,8 @@ class SocketConversation(abc.ABC):
         """Send what comes after the last result, when the client ended the stream."""
 
     @abc.abstractmethod
-    def failed(self, failure: RequestFailed) -> tuple[dict[str, Any], int, str]:
-        """The last message, close code and close reason for a failure."""
+    def failed(self, failure: RequestFailed) -> tuple[dict[str, Any] | None, int, str]:
+        """The last message (None where the vendor says nothing), close code and close reason for a failure."""
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one JSON message; a client that takes nothing is given up."""
@@ -135,7 +135,8 @@ class SocketConversation(abc.ABC):
             failure = RequestFailed(500, "the server failed on this stream; its log says why")
         message, code, reason = self.failed(failure)
         try:
-            await self.send(message)
+            if message is not None:
+                await self.send(message)
             await self.socket.close(code=code, message=reason.encode()[:120])
         except (ConnectionError, asyncio.TimeoutError):
             logger.info("a client was gone before it could be told: %s", failure.message)
