@@ -126,8 +126,18 @@ def with_remedy(text: str, status: int | None) -> str:
 
 
 def api_error(failure: Failure, *, vendor: str, settings: Settings) -> APIError:
-    """LiveKit's exception for *failure*, retryable when it is transient. Raise it ``from None``."""
-    text = settings.redact(f"{vendor} at {settings.shown_url}: {failure.message}", limit=800)
+    """LiveKit's exception for *failure*, retryable when it is transient. Raise it ``from None``.
+
+    It has one attribute more than LiveKit's: ``retry_after``, the wait in seconds the vendor asks for, or ``None``.
+    """
+    error = _typed_error(
+        failure, settings.redact(f"{vendor} at {settings.shown_url}: {failure.message}", limit=800)
+    )
+    error.retry_after = failure.retry_after  # type: ignore[attr-defined]
+    return error
+
+
+def _typed_error(failure: Failure, text: str) -> APIError:
     retryable = failure.verdict is not Verdict.PERMANENT
     if failure.detail.get("timeout"):
         return APITimeoutError(text, retryable=retryable)
