@@ -128,11 +128,10 @@ def with_remedy(text: str, status: int | None) -> str:
 def api_error(failure: Failure, *, vendor: str, settings: Settings) -> APIError:
     """LiveKit's exception for *failure*, retryable when it is transient. Raise it ``from None``.
 
-    It has one attribute more than LiveKit's: ``retry_after``, the wait in seconds the vendor asks for, or ``None``.
+    It has one attribute more than LiveKit's: ``retry_after``, the seconds the vendor asks to wait, or ``None``.
     """
-    error = _typed_error(
-        failure, settings.redact(f"{vendor} at {settings.shown_url}: {failure.message}", limit=800)
-    )
+    text = settings.redact(f"{vendor} at {settings.shown_url}: {failure.message}", limit=800)
+    error = _typed_error(failure, text)
     error.retry_after = failure.retry_after  # type: ignore[attr-defined]
     return error
 
