@@ -12,6 +12,7 @@ from .deepgram import Deepgram
 from .generic_http import GenericHttp
 from .generic_ws import GenericWebSocket
 from .openai_chat import OpenAIChat
+from .openai_realtime import OpenAIRealtime
 from .openai_speech import OpenAISpeech
 from .openai_transcriptions import OpenAITranscriptions
 
@@ -26,6 +27,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Deepgram,
     GenericHttp,
     GenericWebSocket,
+    OpenAIRealtime,
     OpenAITranscriptions,
     OpenAISpeech,
     OpenAIChat,
