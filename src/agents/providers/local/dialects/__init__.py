@@ -11,6 +11,8 @@ from .base import Dialect, RequestFailed, Services
 from .deepgram import Deepgram
 from .generic_http import GenericHttp
 from .generic_ws import GenericWebSocket
+from .google_base import GoogleTokens
+from .google_speech import GoogleSpeechV1, GoogleSpeechV2
 from .openai_chat import OpenAIChat
 from .openai_realtime import OpenAIRealtime
 from .openai_speech import OpenAISpeech
@@ -27,6 +29,9 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Deepgram,
     GenericHttp,
     GenericWebSocket,
+    GoogleSpeechV1,
+    GoogleSpeechV2,
+    GoogleTokens,
     OpenAIRealtime,
     OpenAITranscriptions,
     OpenAISpeech,

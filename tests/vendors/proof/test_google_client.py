@@ -1,0 +1,195 @@
+"""The Google dialects, spoken to by google-cloud-speech over REST."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import pytest
+import pytest_asyncio
+from conformance import API_KEY, LINES, RATE, plain, silence, spoken
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound, Unauthorized
+from google.auth.exceptions import RefreshError
+from google.cloud import speech_v1, speech_v2
+from google.oauth2 import service_account
+
+from agents.providers.local import ServerOptions, ServerProcess
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+_T = TypeVar("_T")
+PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+TWICE = spoken(LINES[0]) + silence(0.9) + spoken(LINES[2])
+
+
+async def in_thread(work: Callable[[], _T]) -> _T:
+    """The client is synchronous; a test that hangs must still end."""
+    return await asyncio.wait_for(asyncio.to_thread(work), 40)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server() -> AsyncIterator[ServerProcess]:
+    """One that knows an API key and a service account."""
+    options = ServerOptions(streams=2, api_keys=(API_KEY, PUBLIC_PEM.decode()), queue_seconds=30.0)
+    async with ServerProcess(options) as process:
+        yield process
+
+
+def account(server: ServerProcess, key: Any = PRIVATE_KEY, **changes: Any) -> dict[str, Any]:
+    """The credentials file of a service account."""
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {
+        "type": "service_account",
+        "project_id": "voxport",
+        "private_key_id": "k1",
+        "private_key": pem.decode(),
+        "client_email": "voice@voxport.iam.gserviceaccount.com",
+        "token_uri": f"{server.url}/token",
+        **changes,
+    }
+
+
+def with_key(version: Any, server: ServerProcess, key: str = API_KEY) -> Any:
+    options = {"api_endpoint": server.url, "api_key": key}
+    return version.SpeechClient(transport="rest", client_options=options)
+
+
+def with_account(version: Any, server: ServerProcess, **changes: Any) -> Any:
+    credentials = service_account.Credentials.from_service_account_info(
+        account(server, **changes),
+        scopes=["https://www.googleapis.com/auth/cloud-platform"],
+        subject="voice@voxport.example",  # else it signs its own tokens and asks nobody for one
+    )
+    options = {"api_endpoint": server.url}
+    return version.SpeechClient(transport="rest", client_options=options, credentials=credentials)
+
+
+async def recognise(client: Any, request: dict[str, Any]) -> Any:
+    """The client's answer; it is closed then, for it keeps connections."""
+
+    def call() -> Any:
+        with client:
+            return client.recognize(**request)
+
+    return await in_thread(call)
+
+
+def text(reply: Any) -> str:
+    """What was said: the texts join without a separator."""
+    return plain("".join(result.alternatives[0].transcript for result in reply.results))
+
+
+def v1_request(pcm: bytes = TWICE, **config: Any) -> dict[str, Any]:
+    linear = speech_v1.RecognitionConfig.AudioEncoding.LINEAR16
+    given = {"encoding": linear, "sample_rate_hertz": RATE, "language_code": "en-US", **config}
+    return {"config": speech_v1.RecognitionConfig(**given), "audio": speech_v1.RecognitionAudio(content=pcm)}
+
+
+def v2_request(pcm: bytes = TWICE, **features: Any) -> dict[str, Any]:
+    decoding = speech_v2.ExplicitDecodingConfig(
+        encoding=speech_v2.ExplicitDecodingConfig.AudioEncoding.LINEAR16,
+        sample_rate_hertz=RATE,
+        audio_channel_count=1,
+    )
+    config = speech_v2.RecognitionConfig(
+        explicit_decoding_config=decoding,
+        model="long",
+        language_codes=["en-US"],
+        features=speech_v2.RecognitionFeatures(**features),
+    )
+    recognizer = "projects/voxport/locations/global/recognizers/_"
+    return {"request": speech_v2.RecognizeRequest(recognizer=recognizer, config=config, content=pcm)}
+
+
+async def test_v1_hears_two_stretches_of_speech(server: ServerProcess) -> None:
+    """Texts that join without a separator, words with times and confidence, what is billed."""
+    request = v1_request(enable_word_time_offsets=True, enable_word_confidence=True)
+    reply = await recognise(with_key(speech_v1, server), request)
+    assert (
+        plain("".join(result.alternatives[0].transcript for result in reply.results)) == f"{LINES[0]} {LINES[2]}"
+    )
+    first, second = reply.results
+    assert [word.word for word in first.alternatives[0].words] == LINES[0].split()
+    times = [word.start_time.total_seconds() for result in reply.results for word in result.alternatives[0].words]
+    assert times == sorted(times) and 0 < times[0] < 1
+    assert all(0 < word.confidence <= 1 for word in second.alternatives[0].words)
+    assert first.language_code == "en-us" and first.result_end_time < second.result_end_time
+    assert reply.total_billed_time.total_seconds() >= len(TWICE) / 2 / RATE
+    assert reply.request_id > 0
+
+
+async def test_v1_tells_speakers_in_a_last_result_with_all_words(server: ServerProcess) -> None:
+    diarization = speech_v1.SpeakerDiarizationConfig(enable_speaker_diarization=True)
+    request = v1_request(diarization_config=diarization)
+    reply = await recognise(with_key(speech_v1, server), request)
+    assert len(reply.results) == 3
+    assert not any(word.speaker_tag for word in reply.results[0].alternatives[0].words)
+    words = reply.results[2].alternatives[0].words
+    assert [word.word for word in words] == f"{LINES[0]} {LINES[2]}".split()
+    assert {word.speaker_tag for word in words} == {1} and not reply.results[2].alternatives[0].transcript
+
+
+async def test_v2_hears_with_times_and_speakers(server: ServerProcess) -> None:
+    diarization = speech_v2.SpeakerDiarizationConfig(min_speaker_count=1, max_speaker_count=2)
+    request = v2_request(enable_word_time_offsets=True, diarization_config=diarization)
+    reply = await recognise(with_key(speech_v2, server), request)
+    assert (
+        plain("".join(result.alternatives[0].transcript for result in reply.results)) == f"{LINES[0]} {LINES[2]}"
+    )
+    words = [word for result in reply.results for word in result.alternatives[0].words]
+    assert {word.speaker_label for word in words} == {"1"}
+    assert 0 < words[0].start_offset.total_seconds() < words[-1].end_offset.total_seconds()
+    assert reply.metadata.total_billed_duration.total_seconds() >= 5 and reply.metadata.request_id
+
+
+@pytest.mark.parametrize("version", [speech_v1, speech_v2])
+async def test_silence_has_no_results(server: ServerProcess, version: Any) -> None:
+    quiet = silence(0.5)
+    request = v1_request(quiet) if version is speech_v1 else v2_request(quiet)
+    reply = await recognise(with_key(version, server), request)
+    assert not reply.results
+
+
+@pytest.mark.parametrize("version", [speech_v1, speech_v2])
+async def test_a_service_account_gets_a_token_for_itself(server: ServerProcess, version: Any) -> None:
+    request = v1_request(silence(0.2)) if version is speech_v1 else v2_request(silence(0.2))
+    await recognise(with_account(version, server), request)
+
+
+async def test_the_token_endpoint_refuses_what_others_signed(server: ServerProcess) -> None:
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    with pytest.raises(RefreshError, match="invalid_grant"):
+        await recognise(with_account(speech_v1, server, key=other), v1_request(silence(0.2)))
+
+
+async def test_errors_are_those_of_the_api(server: ServerProcess) -> None:
+    """A wrong key, a wrong token, no language, an unknown model, and audio that is too long."""
+
+    async def error(client: Any, request: dict[str, Any], kind: type[GoogleAPICallError], said: str) -> None:
+        with pytest.raises(kind, match=said):
+            await recognise(client, request)
+
+    await error(with_key(speech_v1, server, "wrong"), v1_request(), BadRequest, "API key not valid")
+    await error(with_key(speech_v1, server), v1_request(language_code=""), BadRequest, "bad language code")
+    await error(with_key(speech_v1, server), v1_request(model="nova"), NotFound, "no model 'nova'")
+    await error(with_key(speech_v1, server), v1_request(sample_rate_hertz=1), BadRequest, "sample rate")
+    await error(with_key(speech_v1, server), v1_request(bytes(2 * RATE * 61)), BadRequest, "Sync input too long")
+    await error(with_key(speech_v2, server), v2_request(bytes(2 * RATE * 61)), BadRequest, "Sync input too long")
+    missing = v2_request()
+    missing["request"].recognizer = "projects/p/locations/l/recognizers/mine"
+    await error(with_key(speech_v2, server), missing, NotFound, "Unable to find Recognizer")
+    stale = service_account.Credentials.from_service_account_info(account(server), scopes=["x"])
+    stale.refresh = lambda request: None
+    stale.token = "ya29.stale"
+    client = speech_v1.SpeechClient(
+        transport="rest", client_options={"api_endpoint": server.url}, credentials=stale
+    )
+    await error(client, v1_request(), Unauthorized, "invalid authentication credentials")
