@@ -9,14 +9,17 @@ from .aws_transcribe import AmazonTranscribe
 from .azure import Azure
 from .base import Dialect, RequestFailed, Services
 from .deepgram import Deepgram
+from .funasr import FunASR
 from .generic_http import GenericHttp
 from .generic_ws import GenericWebSocket
-from .google_base import GoogleTokens
-from .google_speech import GoogleSpeechV1, GoogleSpeechV2
+from .jambonz import Jambonz
 from .openai_chat import OpenAIChat
 from .openai_realtime import OpenAIRealtime
 from .openai_speech import OpenAISpeech
 from .openai_transcriptions import OpenAITranscriptions
+from .sherpa_onnx import SherpaOnnx
+from .vosk import Vosk
+from .whisperlive import WhisperLive
 
 __all__ = ["DIALECTS", "Dialect", "RequestFailed", "Services"]
 
@@ -27,14 +30,16 @@ DIALECTS: tuple[type[Dialect], ...] = (
     AmazonTranscribe,
     Azure,
     Deepgram,
+    FunASR,
     GenericHttp,
     GenericWebSocket,
-    GoogleSpeechV1,
-    GoogleSpeechV2,
-    GoogleTokens,
     OpenAIRealtime,
+    Jambonz,
     OpenAITranscriptions,
     OpenAISpeech,
     OpenAIChat,
+    SherpaOnnx,
+    Vosk,
+    WhisperLive,
 )
 """What a server answers in unless it is told otherwise."""
