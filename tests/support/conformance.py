@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from unittest import mock
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -32,6 +33,7 @@ from agents.providers.local.caller import CALLER_LINES, speak_line
 from agents.providers.local.recogniser import Busy, RecogniserFailed
 from agents.providers.local.synthesiser import SAMPLE_RATE
 from agents.providers.testing.tape import Tape
+from agents.providers.testing.traces import Scrub, scrubber
 from agents.providers.vendors import find_vendor
 
 API_KEY = "voxport-test-key-7f3a"
@@ -457,6 +459,15 @@ class Watch:
         for text in shown:
             for secret in self._secrets:
                 assert secret not in text, f"a credential shows in: {text.replace(secret, '<THE KEY>')[:2000]}"
+
+
+def scrub_for(case: VendorCase, server: Server | None = None) -> Scrub:
+    """What takes the credentials of *case* and the address of *server* out of a trace."""
+    shown = dict.fromkeys((case.api_key, *case.secrets), "SECRET")
+    shown |= {quote(secret, safe=""): "SECRET" for secret in list(shown)}
+    if server is not None:
+        shown |= {server.url.partition("//")[2]: "server.test"}
+    return scrubber(shown)
 
 
 # --- servers that cannot ---

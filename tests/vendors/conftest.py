@@ -11,6 +11,14 @@ from conformance import API_KEY, Talks
 from agents.providers.local import ServerOptions, ServerProcess
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-traces",
+        action="store_true",
+        help="write tests/traces anew; name tests/vendors/test_traces.py with it",
+    )
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server() -> AsyncIterator[ServerProcess]:
     """A server process that asks for :data:`API_KEY`."""

@@ -77,10 +77,11 @@ class Heard:
 
 @dataclass(repr=False)
 class Recognised:
-    """What a batch exchange came to."""
+    """What a batch exchange about *audio* came to."""
 
     result: Recognition
     settings: Settings
+    audio: Pcm
 
 
 Entry = Union[Asked, Connected, Sent, Heard, Recognised]
@@ -231,7 +232,7 @@ class _TapedBatch(BatchProtocol):
         self, audio: Pcm, settings: Settings
     ) -> Generator[Union[HttpRequest, Wait], Union[HttpResponse, None], Recognition]:
         result = yield from _taped_flow(self._inner.recognise(audio, settings), self._tape)
-        self._tape.entries.append(Recognised(dataclasses.replace(result), settings))
+        self._tape.entries.append(Recognised(dataclasses.replace(result), settings, audio))
         return result
 
     def failure(self, response: HttpResponse) -> Failure:
