@@ -29,8 +29,16 @@ CASES = [
             ),
             OptionCheck({"authentication": "exchange"}, ["/sts/v1.0/issueToken"]),
             OptionCheck(
-                {"max_speakers": 4, "phrases": ["opening hours"], "authentication": "exchange"},
-                ['"diarization":{"enabled":true,"maxSpeakers":4}', '"phrases":["opening hours"]'],
+                {
+                    "max_speakers": 4,
+                    "phrases": ["opening hours"],
+                    "phrase_list_weight": 1.5,
+                    "authentication": "exchange",
+                },
+                [
+                    '"diarization":{"enabled":true,"maxSpeakers":4}',
+                    '"phraseList":{"phrases":["opening hours"],"biasingWeight":1.5}',
+                ],
                 way="batch",
             ),
         ],

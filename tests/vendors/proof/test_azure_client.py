@@ -1,6 +1,7 @@
-"""The embedded server's Azure dialect, held to Microsoft's own client and to LiveKit's plugin, which wraps it.
+"""The embedded server's Azure dialect, held to the clients there are.
 
-There is no public client for the HTTP services; the dialect answers those as their documentation shows.
+The WebSocket to Microsoft's own client and to LiveKit's plugin, which wraps it; fast transcription to Microsoft's
+azure-ai-transcription; tokens and short audio to SpeechRecognition, for Microsoft has no client for these.
 """
 
 from __future__ import annotations
@@ -8,12 +9,32 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import azure.cognitiveservices.speech as speechsdk
+import pytest
+from azure.ai.transcription import TranscriptionClient
+from azure.ai.transcription.models import (
+    PhraseListProperties,
+    TranscriptionContent,
+    TranscriptionDiarizationOptions,
+    TranscriptionOptions,
+    TranscriptionResult,
+)
+from azure.core.credentials import AzureKeyCredential
+from azure.core.exceptions import ClientAuthenticationError
 from conformance import API_KEY, LINES, ONCE, RATE, Kind, Server, plain, push, silence, spoken
 from livekit.plugins import azure
+
+from agents.providers.protocol import Pcm
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # it imports modules of the standard library that will go
+    import speech_recognition
 
 Configure = Callable[[speechsdk.SpeechConfig], None]
 TICKS = 10_000_000
@@ -148,3 +169,76 @@ async def test_livekits_plugin_hears_the_line(server: Server) -> None:
     finals = [event.alternatives[0].text for event in events if event.type is Kind.FINAL_TRANSCRIPT]
     assert plain(" ".join(finals)) == LINES[0]
     assert Kind.END_OF_SPEECH in kinds
+
+
+def _transcribe(server: Server, pcm: bytes, key: str = API_KEY) -> TranscriptionResult:
+    """Microsoft's client for fast transcription."""
+    wanted = TranscriptionOptions(
+        locales=["en-US"],
+        diarization_options=TranscriptionDiarizationOptions(max_speakers=2),
+        phrase_list=PhraseListProperties(phrases=["opening hours"], biasing_weight=1.5),
+    )
+    recording = ("line.wav", Pcm(pcm, RATE).wav(), "audio/wav")
+    with TranscriptionClient(server.url, AzureKeyCredential(key)) as client:
+        return client.transcribe(TranscriptionContent(definition=wanted, audio=recording))
+
+
+async def test_fast_transcription_has_phrases_words_and_speakers(server: Server) -> None:
+    pcm = spoken(LINES[0])
+    result = await asyncio.to_thread(_transcribe, server, pcm)
+    assert result.combined_phrases[0].text == LINES[0]
+    assert abs(result.duration_milliseconds - len(pcm) / 2 / RATE * 1000) < 2
+    [phrase] = result.phrases
+    assert (phrase.speaker, phrase.locale) == (1, "en-US")
+    assert phrase.words is not None
+    assert " ".join(word.text for word in phrase.words) == LINES[0]
+    last = phrase.words[-1]
+    end = last.offset_milliseconds + last.duration_milliseconds
+    assert 1000 < end == phrase.offset_milliseconds + phrase.duration_milliseconds
+
+
+async def test_fast_transcription_knows_its_key(server: Server) -> None:
+    with pytest.raises(ClientAuthenticationError, match="wrong API key"):
+        await asyncio.to_thread(_transcribe, server, silence(0.2), "not-the-key")
+
+
+@pytest.fixture
+def recogniser(server: Server, monkeypatch: pytest.MonkeyPatch) -> speech_recognition.Recognizer:
+    """SpeechRecognition, which knows only the cloud, with its requests going to the server."""
+    hosts: list[str] = []
+
+    def redirected(request: Request, timeout: float | None = None) -> Any:
+        parts = urlsplit(request.full_url)
+        hosts.append(parts.netloc)
+        request.full_url = f"{server.url}{parts.path}?{parts.query}"
+        return urlopen(request, timeout=timeout)
+
+    monkeypatch.setattr(speech_recognition, "urlopen", redirected)
+    client = speech_recognition.Recognizer()
+    client.hosts_asked = hosts
+    return client
+
+
+async def test_short_audio_is_recognised_with_an_issued_token(recogniser: Any) -> None:
+    audio = speech_recognition.AudioData(spoken(LINES[0]), RATE, 2)
+    text, confidence = await asyncio.to_thread(
+        recogniser.recognize_azure, audio, API_KEY, language="en-US", location="westeurope"
+    )
+    assert text == LINES[0]
+    assert 0 < confidence <= 1
+    assert recogniser.hosts_asked == [
+        "westeurope.api.cognitive.microsoft.com",
+        "westeurope.stt.speech.microsoft.com",
+    ]
+
+
+async def test_short_audio_without_speech_is_no_match(recogniser: Any) -> None:
+    audio = speech_recognition.AudioData(silence(0.5), RATE, 2)
+    reply = await asyncio.to_thread(recogniser.recognize_azure, audio, API_KEY, show_all=True)
+    assert reply["RecognitionStatus"] == "NoMatch"
+
+
+async def test_no_token_is_issued_for_a_wrong_key(recogniser: Any) -> None:
+    audio = speech_recognition.AudioData(silence(0.2), RATE, 2)
+    with pytest.raises(speech_recognition.RequestError, match="credential request failed"):
+        await asyncio.to_thread(recogniser.recognize_azure, audio, "not-the-key")

@@ -1,8 +1,9 @@
 """Azure Speech, on the embedded recogniser: streaming, short audio, fast transcription, and tokens.
 
 Written from the public JavaScript SDK (microsoft/cognitive-services-speech-sdk-js) and from what Microsoft's own
-client (azure-cognitiveservices-speech 1.53) sends and accepts. Paths are the same on one host here; in the cloud
-they are spread over ``REGION.stt.speech.microsoft.com`` and ``REGION.api.cognitive.microsoft.com``.
+clients (azure-cognitiveservices-speech 1.53, azure-ai-transcription 1.0) send and accept. All paths are on one
+host here; in the cloud they are spread over ``REGION.stt.speech.microsoft.com`` and
+``REGION.api.cognitive.microsoft.com``.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ class Azure(Dialect):
         try:
             wanted = json.loads(definition or "{}")
             locales = wanted.get("locales") or []
-            diarization = bool((wanted.get("diarization") or {}).get("enabled"))
+            speakers = wanted.get("diarization") or {}
+            diarization = bool(speakers.get("enabled", speakers.get("maxSpeakers")))
         except (ValueError, TypeError, AttributeError) as error:
             raise RequestFailed(
                 400, f"the field 'definition' is not a JSON object of the API ({error})"
