@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from livekit import rtc
 
 
 def _open_sockets() -> dict[str, str]:
@@ -30,6 +31,12 @@ def _open_sockets() -> dict[str, str]:
         if target.startswith("socket:"):
             found[entry.name] = target
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _native_runtime() -> None:
+    """LiveKit's native library opens two sockets on first use and keeps them: the first test leaks nothing."""
+    rtc.AudioResampler(48000, 16000)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.providers.protocol.repetition import repeated_prefix, tokens
+from agents.providers.protocol.repetition import repeated_prefix, tokens, without_overlap
 
 
 def fresh(said: str, text: str) -> str:
@@ -116,3 +116,12 @@ def test_what_is_new_is_the_end_of_the_text(said: list[str], text: str) -> None:
     new, met = repeated_prefix(tokens(" ".join(said)), text)
     assert text.strip().endswith(new)
     assert 0 <= met <= len(said)
+
+
+def test_an_interim_may_run_ahead_of_the_final_it_repeats() -> None:
+    said = ["five", "six", "seven", "eight", "nine"]
+    assert without_overlap(said, "eight") == ""
+    assert without_overlap(said, "Eight nine, ten") == "ten"
+    assert without_overlap(said, "eleven twelve") == "eleven twelve"
+    assert without_overlap(said, "...") == "..."
+    assert without_overlap([], "one") == "one"

@@ -17,7 +17,7 @@ from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, Speech
 from livekit.agents.types import NOT_GIVEN, TimedString
 
 from .events import Event, Final, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
-from .repetition import repeated_prefix, tokens
+from .repetition import repeated_prefix, tokens, without_overlap
 
 __all__ = ["TranscriptAssembler"]
 
@@ -44,7 +44,8 @@ class TranscriptAssembler:
         acknowledged: seconds of audio that finals cover.
         speaking: between START and END.
         end_held: the vendor announced the end, and the final that belongs before it has not come yet.
-        gives_times: whether the last final said which audio it covers; ``None`` before the first.
+        gives_times: whether the last final with text said which audio it covers; ``None`` before the first.
+        final_through: the end of the last final, in seconds of the stream; ``None`` where it gave none.
     """
 
     def __init__(self, *, language: str | None = None, announces_end: bool | None = None) -> None:
@@ -57,12 +58,14 @@ class TranscriptAssembler:
         self._languages: dict[str, LanguageCode] = {}
         self._announces_end = announces_end
         self.gives_times: bool | None = None
+        self.final_through: float | None = None
         self._said_through = 0.0
         self._said: deque[tuple[float, float]] = deque(maxlen=32)
         self._interim: SpeechData | None = None
         self._interim_end: float | None = None
         self._final_missing = False  # the open utterance has no final yet
         self._final_is_late = False  # END had to be said without it
+        self._end_is_stale = False  # the next end belongs to what was said before the drop
         self._request_id = ""
         self._segment_ids: deque[str] = deque(maxlen=64)
         # where the clock of the connection stands on that of the stream: (connection, stream) seconds
@@ -108,8 +111,7 @@ class TranscriptAssembler:
         if isinstance(event, SpeechStarted):
             return self._started(event, sent)
         if isinstance(event, SpeechEnded):
-            self._announces_end = True
-            return self._ended()
+            return self._stopped()
         if isinstance(event, Usage):
             return [self.usage(event)]
         return []
@@ -159,7 +161,9 @@ class TranscriptAssembler:
             return []  # about audio that is final already
         text, words = partial.text.strip(), partial.words
         if text and self._said_before_drop:
-            fresh, _ = repeated_prefix(self._said_before_drop, text)
+            fresh, met = repeated_prefix(self._said_before_drop, text)
+            if not met:
+                fresh = without_overlap(self._said_before_drop, text)
             if not fresh:
                 return []
             text, words = fresh, _words_of(fresh, text, words)
@@ -176,6 +180,7 @@ class TranscriptAssembler:
 
     def _final(self, final: Final, sent: float) -> list[SpeechEvent]:
         start, end = self._span(final, sent)
+        self.final_through = end
         text, words = final.text.strip(), final.words
         if final.ends_utterance:
             self._announces_end = True
@@ -186,12 +191,16 @@ class TranscriptAssembler:
         self._place(text, start, end, sent)
         late = self._final_is_late and not self.speaking
         if text:
+            self._end_is_stale = False
             out = self._speak(start)
             self._interim = None
             data = self._data(final, text, *self._spoken(final, start, end, sent), self._timed(words, sent))
             out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, data, final.request_id))
-        else:
-            out = self._retract() if self._covers_interim(end) else []
+        elif not final.text.strip() and self._covers_interim(end):
+            out = self._retract()
+        else:  # said before the drop: an interim may be about what comes after it
+            self._end_is_stale = bool(final.text.strip())
+            out = []
         self._final_missing = False
         self._final_is_late = False
         if final.ends_utterance or self.end_held or late or (text and not self._announces_end):
@@ -213,9 +222,19 @@ class TranscriptAssembler:
 
     def _started(self, event: SpeechStarted, sent: float) -> list[SpeechEvent]:
         self._announces_end = True
+        self._end_is_stale = False
+        if self._said_before_drop:
+            return []  # the beginning of something that was said; what is new begins with its text
         out = self.release_end()
         out.extend(self._speak(self._time(event.at, sent)))
         return out
+
+    def _stopped(self) -> list[SpeechEvent]:
+        self._announces_end = True
+        stale, self._end_is_stale = self._end_is_stale, False
+        if stale or self._said_before_drop:
+            return []  # the end of something that was said, and so was its end
+        return self._ended()
 
     def _ended(self) -> list[SpeechEvent]:
         if not self.speaking:

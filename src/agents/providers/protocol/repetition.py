@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["repeated_prefix", "tokens"]
+__all__ = ["repeated_prefix", "tokens", "without_overlap"]
 
 # A run of letters and digits between blanks is a token; scripts written without blanks count by character.
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|[^\s\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]+")
@@ -62,3 +62,17 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     if best_again == len(again):
         return "", best_said
     return text[placed[best_again][1] :].strip(), best_said
+
+
+def without_overlap(said: Sequence[str], text: str) -> str:
+    """The part of *text* that is new, where *text* may begin anywhere in what was *said*.
+
+    An interim can run ahead of the final that has yet to be said again. Here words must be the same to count.
+    """
+    placed = _placed_tokens(text)
+    again = [word for word, _ in placed]
+    for begin in range(len(said)):
+        met = min(len(said) - begin, len(again))
+        if met and list(said[begin : begin + met]) == again[:met]:
+            return text[placed[met][1] :].strip() if met < len(again) else ""
+    return text

@@ -128,17 +128,29 @@ class ReplayBuffer:
         """
         self._answered = max(self._answered, min(position, self.sent))
 
-    def flush_answered(self) -> int | None:
-        """The vendor answered the oldest flush it was sent: everything before that flush is final.
+    def flush_answered(self, through: int | None = None) -> int | None:
+        """The vendor answered a flush: everything before that flush is final.
 
-        Returns the position of that flush, or ``None`` when none was waiting for an answer.
+        Args:
+            through: the position up to which the answer says so. Without one, the answer is to the oldest flush
+                that was sent; then a vendor that answers twice is believed twice.
+
+        Returns the position up to which audio is final by this answer, or ``None`` when none was waiting for one.
         """
         if not self._flushes_sent:
             return None
-        self._flushes_sent -= 1
-        position = self._flushes.popleft()
+        if through is None:
+            position = self._take_flush()
+        else:
+            position = through
+            while self._flushes_sent and self._flushes[0] <= through + self._min_chunk:  # vendors round
+                self._take_flush()
         self.acknowledge(position)
         return position
+
+    def _take_flush(self) -> int:
+        self._flushes_sent -= 1
+        return self._flushes.popleft()
 
     def rewind(self) -> int:
         """Start again on a new connection: the next :meth:`take` gives the first sample that is not final.

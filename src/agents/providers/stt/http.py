@@ -122,12 +122,12 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self.endpoint_url = endpoint_url
         self.language = language or None
         self.headers = _Headers(check_headers(headers))
-        self._bearer = f"Bearer {self._key.reveal()}" if self._key else None
+        self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
         check_url(
             endpoint_url, setting="endpoint_url", schemes=("http", "https"), has_key=self._carries_credentials()
         )
         if self._bearer and not any(name.lower() == "authorization" for name in self.headers):
-            self.headers["Authorization"] = self._bearer
+            self.headers["Authorization"] = self._bearer.reveal()
         check_choice(on_failure, ("degrade", "raise"), setting="on_failure")
         check_choice(body, ("wav", "pcm", "multipart", "json"), setting="body")
         if body != "wav" and found.name != GENERIC:
@@ -349,7 +349,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
             interim_results=False,
             options=options,
             # the protocol knows itself how its vendor wants the key
-            headers={k: v for k, v in self.headers.items() if k != "Authorization" or v != self._bearer},
+            headers={k: v for k, v in self.headers.items() if k != "Authorization" or Secret(v) != self._bearer},
         )
 
     def _timeout(self, conn_options: APIConnectOptions) -> aiohttp.ClientTimeout:

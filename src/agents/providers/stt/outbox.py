@@ -183,9 +183,15 @@ class Outbox:
         if self._buffer is not None:
             self._buffer.answered(self._buffer.sent)
 
-    def flush_answered(self) -> float | None:
-        """The vendor answered a flush; where that flush was, in seconds of the stream."""
-        position = self._buffer.flush_answered() if self._buffer is not None else None
+    def flush_answered(self, through: float | None) -> float | None:
+        """The vendor answered a flush: audio is final up to where, in seconds of the stream.
+
+        Args:
+            through: what the answer itself says, if it does.
+        """
+        if self._buffer is None:
+            return None
+        position = self._buffer.flush_answered(None if through is None else round(through * self.rate))
         return position / self.rate if position is not None else None
 
     def give_up(self) -> float:

@@ -328,13 +328,14 @@ class WebSocketSpeechStream(stt.SpeechStream):
         assembler, outbox = self._assembler, self._outbox
         assembler.offset = self._start_time_offset
         sent = outbox.sent_seconds
+        through: float | None = None  # where the message that answers a flush puts its end
         for event in events:
             if isinstance(event, Ready):
                 assembler.identified(event.request_id)
                 if not link.live and not link.closed:
                     self._go_live(link)
             elif isinstance(event, Flushed):
-                position = outbox.flush_answered()
+                position = outbox.flush_answered(through)
                 self._adapter._answers_flush = True
                 if position is not None:
                     self._emit(*assembler.flushed(position))
@@ -347,6 +348,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
             else:
                 self._emit(*assembler.accept(event, sent))
                 if isinstance(event, Final):
+                    through = assembler.final_through
                     self._proven(link)
                     if assembler.gives_times is False:
                         outbox.answered()
