@@ -6,6 +6,7 @@ is heard once, through however many wrappers. It has no stream of its own either
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,24 @@ if TYPE_CHECKING:
     from livekit.agents.llm.chat_context import MetricsMetadata
     from livekit.agents.voice.events import ConversationItemAddedEvent
 
-__all__ = ["STTWrapper", "unwrapped"]
+__all__ = ["STTWrapper", "answered_for_free", "unwrapped"]
+
+
+@dataclasses.dataclass(slots=True)
+class _Call:
+    """One ``recognize``, as far down as it reaches, through tasks it starts too."""
+
+    free: bool = False
+
+
+_call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("voxport_recognize", default=None)
+
+
+def answered_for_free() -> None:
+    """Say, inside ``_recognize_impl``, that no vendor was asked: LiveKit's metrics count what is billed."""
+    call = _call.get()
+    if call is not None:
+        call.free = True
 
 
 class STTWrapper(stt.STT[Any]):
@@ -112,7 +130,21 @@ class STTWrapper(stt.STT[Any]):
             return await self._recognize_impl(buffer, language=language, conn_options=conn_options)
         if self.retries_itself:
             conn_options = dataclasses.replace(conn_options, max_retry=0)
-        return await super().recognize(buffer, language=language, conn_options=conn_options)
+        token = _call.set(_Call())
+        try:
+            return await super().recognize(buffer, language=language, conn_options=conn_options)
+        finally:
+            _call.reset(token)
+
+    @property
+    def _recognize_metrics_needed(self) -> bool:
+        """What LiveKit's ``recognize`` asks before it emits metrics."""
+        call = _call.get()
+        return self._metrics_needed and not (call is not None and call.free)
+
+    @_recognize_metrics_needed.setter
+    def _recognize_metrics_needed(self, needed: bool) -> None:
+        self._metrics_needed = needed
 
     async def _recognize_impl(
         self, buffer: Any, *, language: NotGivenOr[str] = NOT_GIVEN, conn_options: Any = None
