@@ -12,7 +12,7 @@ CASES = [
         option_checks=[
             OptionCheck(
                 {"hints": ["table for two"], "team": "a b"},
-                ['"options":{"hints":["table for two"],"team":"a b"}', '"sampleRateHz":16000', '"language":"en-US"'],
+                ['"options":{"hints":["table for two"],"team":"a b"}', '"sampleRateHz":16000', '"en-US"'],
             ),
         ],
         lacks=frozenset({"words", "times", "speech_events", "flush", "keyterms", "speaker", "usage"}),

@@ -12,9 +12,16 @@ CASES = [
         option_checks=[
             OptionCheck(
                 {"send_last_n_segments": 3, "initial_prompt": "a restaurant", "task": "transcribe"},
-                ['"send_last_n_segments":3', '"initial_prompt":"a restaurant"', '"model":"small"', '"language":"en"'],
+                [
+                    '"send_last_n_segments":3',
+                    '"initial_prompt":"a restaurant"',
+                    '"model":"small"',
+                    '"language":"en"',
+                ],
             ),
         ],
-        lacks=frozenset({"words", "confidence", "speech_events", "flush", "speaker", "usage", "language", "error"}),
+        lacks=frozenset(
+            {"words", "confidence", "speech_events", "flush", "speaker", "usage", "language", "error"}
+        ),
     ),
 ]

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..recogniser import Final, Flushed, Partial, Result
+from ..recogniser import Final, Flushed, Heard, Partial, Result
 from .base import RequestFailed, Services
 from .self_hosted import SelfHosted, SelfHostedConversation, object_of
 
@@ -35,7 +35,8 @@ class _Recognition(SelfHostedConversation):
         self._wav_name: Any = "microphone"
         self._rate = _DEFAULT_RATE
         self._chunked = False
-        self._ending: list[bool] = []  # for each end of input on its way, whether it wants to be told
+        self._ending = False  # what is heard now comes of an end of input
+        self._tells_ends: list[bool] = []  # for each end of input on its way, whether it wants to be told
         self._held: list[Final] = []
         self._words_sent = 0
         self._samples = 0  # fed so far
@@ -47,8 +48,9 @@ class _Recognition(SelfHostedConversation):
         self._read(message)
         if message.get("is_speaking") is False:
             self.configure(self._rate)
-            self._ending.append(message.get("is_end") is True)
+            self._tells_ends.append(message.get("is_end") is True)
             self._ends.append(self._samples / self._rate)
+            await self.session.mark()
             await self.session.flush()
         return False
 
@@ -81,6 +83,8 @@ class _Recognition(SelfHostedConversation):
                 self._held.append(result)
                 return []
             return [self._text([result], is_final=False)]
+        if isinstance(result, Heard):
+            self._ending = True
         return self._end() if isinstance(result, Flushed) else []
 
     def _piece(self, partial: Partial) -> list[dict[str, Any]]:
@@ -92,7 +96,8 @@ class _Recognition(SelfHostedConversation):
         return [self._message("2pass-online", "".join(f" {word}" for word in new), is_final=False)]
 
     def _end(self) -> list[dict[str, Any]]:
-        wants_telling, finals, self._held = self._ending.pop(0), self._held, []
+        wants_telling, finals, self._held = self._tells_ends.pop(0), self._held, []
+        self._ending = False
         told = [self._text(finals, is_final=True)]
         if wants_telling:
             told.append({"mode": self._mode, "wav_name": self._wav_name, "is_final": True, "is_end": True})
