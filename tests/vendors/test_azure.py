@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import struct
 from typing import Any
 
+import aiohttp
 import pytest
 from conformance import API_KEY, LINES, ONCE, RATE, Kind, Server, plain, push, silence, spoken
 from hypothesis import example, given
@@ -29,6 +31,7 @@ from agents.providers.protocol import (
     Settings,
     SpeechEnded,
     SpeechStarted,
+    Traits,
     Verdict,
     Word,
     judge_close,
@@ -36,6 +39,8 @@ from agents.providers.protocol import (
 from agents.providers.redaction import Secret
 from agents.providers.vendors import Vendor, find_vendor
 from agents.providers.vendors._azure_framing import audio_message, read_message, riff_header, text_message
+from agents.providers.vendors._azure_turns import AzureConversation
+from agents.providers.vendors.azure import AzureStreaming
 
 WEST = "wss://westeurope.stt.speech.microsoft.com"
 SECOND = b"\x01\x00" * 16000
@@ -464,26 +469,66 @@ def test_another_answer_is_not_understood(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["a recording", "a caller"])
-async def test_nothing_is_lost_around_a_long_silence(server: Server, at_once: bool) -> None:
-    """The service ends the turn in the silence: at once, while the client has long sent and closed, or before."""
+async def test_nothing_is_lost_around_a_long_silence(
+    server: Server, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service ends the turn in the silence. A caller goes on in the next turn, on the same connection; where a
+    whole recording was sent and ended by then, the rest of it goes over a new one."""
+    end_turn, ended = AzureConversation._end_turn, asyncio.Event()
+
+    def noted(conversation: AzureConversation) -> Any:
+        ended.set()
+        return end_turn(conversation)
+
+    monkeypatch.setattr(AzureConversation, "_end_turn", noted)
+    paced = AzureStreaming.traits
+
+    def hurried(protocol: AzureStreaming, settings: Settings) -> Traits:
+        traits = paced(protocol, settings)
+        return dataclasses.replace(traits, audio=dataclasses.replace(traits.audio, replay_pace=None))
+
+    monkeypatch.setattr(AzureStreaming, "traits", hurried)
     adapter = CustomWebSocketSTTAdapter(
         server.ws_url, API_KEY, vendor="azure", options={"end_silence_timeout_ms": 1000}, on_failure="raise"
     )
     stream = adapter.stream(conn_options=ONCE)
     first, second = spoken(LINES[0]) + silence(2.0), spoken(LINES[2])
-    events = []
     try:
         push(stream, first)
         if not at_once:
-            while Kind.END_OF_SPEECH not in [event.type for event in events]:
-                events.append(await asyncio.wait_for(stream.__anext__(), 20))
+            await asyncio.wait_for(ended.wait(), 20)
         push(stream, second)
         stream.end_input()
-        events += [event async for event in stream]
+        events = [event async for event in stream]
     finally:
         await stream.aclose()
         await adapter.aclose()
+    assert adapter.stats.connects == (2 if at_once else 1)
     finals = [event.alternatives[0] for event in events if event.type is Kind.FINAL_TRANSCRIPT]
     assert [plain(final.text) for final in finals] == [LINES[0], LINES[2]]
     begin = len(first) / 2 / RATE
     assert begin < finals[1].start_time < begin + 0.6
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\xff\xff",
+        audio_message("f00d", 1, b"no RIFF header, but samples"),
+        audio_message("", 1, riff_header(16000)),
+        "no empty line",
+        text_message("speech.unheard-of", {}),
+        "Path:speech.context\r\nX-RequestId:f00d\r\n\r\n[1]",
+    ],
+)
+async def test_the_server_refuses_what_is_not_the_protocol(server: Server, message: str | bytes) -> None:
+    url = f"{server.ws_url}/speech/recognition/conversation/cognitiveservices/v1?language=en-US"
+    headers = {"Ocp-Apim-Subscription-Key": API_KEY}
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        async with session.ws_connect(url, headers=headers, protocols=["USP"]) as socket:
+            await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
+            answers = [answer async for answer in socket]
+    assert all("Path:turn.start" in answer.data for answer in answers)
+    assert socket.close_code == 1007
