@@ -156,15 +156,15 @@ def _received(message: str | bytes, scrub: Scrub) -> Any:
     try:
         value = json.loads(message)
     except ValueError:
-        return {"text": scrub(message)}
+        return {"raw": scrub(message)}
     # laid open where that loses nothing: it is what a replay gives the protocol again
-    return json.loads(scrub(json.dumps(value))) if isinstance(value, dict) else {"text": scrub(message)}
+    return json.loads(scrub(json.dumps(value))) if isinstance(value, dict) else {"raw": scrub(message)}
 
 
 def _unreceived(shown: Line) -> str | bytes:
     if set(shown) == {"base64"}:
         return base64.b64decode(shown["base64"])
-    return str(shown["text"]) if set(shown) == {"text"} else json.dumps(shown)
+    return str(shown["raw"]) if set(shown) == {"raw"} else json.dumps(shown)
 
 
 def _shown_request(request: HttpRequest, scrub: Scrub) -> Line:
