@@ -6,5 +6,18 @@ from .stt.adapter import STTAdapter
 from .stt.http import CustomHTTPSTTAdapter
 from .stt.streaming import CustomWebSocketSTTAdapter
 from .stt.websocket import WebSocketSpeechStream
+from .wrappers.cached import CachedSTTAdapter, MemoryCache, RedisCache
+from .wrappers.metered import MeteredSTTAdapter
+from .wrappers.retryable import RetryableSTTAdapter
 
-__all__ = ["CustomHTTPSTTAdapter", "CustomWebSocketSTTAdapter", "STTAdapter", "WebSocketSpeechStream"]
+__all__ = [
+    "CachedSTTAdapter",
+    "CustomHTTPSTTAdapter",
+    "CustomWebSocketSTTAdapter",
+    "MemoryCache",
+    "MeteredSTTAdapter",
+    "RedisCache",
+    "RetryableSTTAdapter",
+    "STTAdapter",
+    "WebSocketSpeechStream",
+]

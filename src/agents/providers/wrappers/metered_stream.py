@@ -1,0 +1,240 @@
+"""What can be measured of a stream from outside: by what goes in, what comes out, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from livekit import rtc
+from livekit.agents import stt
+from livekit.agents.stt import SpeechEventType
+from opentelemetry import trace
+
+from .instruments import Instruments
+from .stream import StreamWrapper
+
+__all__ = ["AudioClock", "MeteredStream"]
+
+_now = time.monotonic
+
+_GRAIN_SECONDS = 0.02
+_KEPT_MARKS = 3000  # a minute and more of audio
+
+_MADE_UP_SECONDS = 0.002
+"""START this close before the interim was made from it, as LiveKit asks for: it says nothing about the delay."""
+
+_SLACK_SECONDS = 0.05
+
+
+class AudioClock:
+    """Knows when each moment of the audio was pushed. Positions are seconds of audio since the first frame."""
+
+    __slots__ = ("_last", "_marks", "position")
+
+    def __init__(self) -> None:
+        self.position = 0.0
+        self._last = 0.0
+        self._marks: deque[tuple[float, float]] = deque(maxlen=_KEPT_MARKS)
+
+    def push(self, seconds: float) -> None:
+        """So much more audio came now."""
+        self.position = position = self.position + seconds
+        if position - self._last >= _GRAIN_SECONDS:
+            self._last = position
+            self._marks.append((position, _now()))
+
+    def when(self, position: float) -> float | None:
+        """When the audio at *position* was pushed, on ``time.monotonic``; ``None``: not at all, or long ago."""
+        marks = self._marks
+        if not marks or position > self.position + _SLACK_SECONDS or position < marks[0][0] - _SLACK_SECONDS:
+            return None
+        found = marks[-1][1]
+        for marked, moment in reversed(marks):
+            if marked < position:
+                break
+            found = moment
+        return found
+
+
+class MeteredStream(StreamWrapper):
+    """A stream that is measured. Made by ``MeteredSTTAdapter.stream``.
+
+    Args:
+        labels: gives provider, model and mode, which may change while the stream runs.
+        span: of the whole stream; ended here.
+        on_progress: called when the adapter may have counted something.
+    """
+
+    def __init__(
+        self,
+        inner: stt.RecognizeStream,
+        *,
+        instruments: Instruments,
+        labels: Callable[[], tuple[str, str, str]],
+        tracer: trace.Tracer,
+        span: trace.Span,
+        on_progress: Callable[[], None],
+    ) -> None:
+        super().__init__(inner)
+        self._instruments = instruments
+        self._labels = labels
+        self._opened_as = labels()
+        self._tracer = tracer
+        self._span = span
+        self._on_progress = on_progress
+        self._clock = AudioClock()
+        self._base = 0.0  # the offset the first frame had
+        self._reported = 0.0
+        self._finals = 0
+        self._over = False
+        self._utterance: trace.Span | None = None
+        self._announced: float | None = None  # when START came
+        self._heard = False  # an interim of this utterance came
+        self._ever_heard = False
+        self._flushed: tuple[float, float, bool] | None = None  # when, at which position, in mid-utterance
+        instruments.add("voxport_stt_open_streams", self._opened_as)
+
+    # ------------------------------------------------------------------ what goes in
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        self._inner.push_frame(frame)
+        clock = self._clock
+        if not clock.position:
+            self._base = self._inner.start_time_offset
+        clock.push(frame.samples_per_channel / frame.sample_rate)
+
+    def flush(self) -> None:
+        self._inner.flush()
+        self._note_flush()
+
+    def end_input(self) -> None:
+        self._inner.end_input()
+        self._note_flush()
+
+    def _note_flush(self) -> None:
+        self._flushed = (_now(), self._clock.position, self._heard or self._announced is not None)
+
+    # ------------------------------------------------------------------ what comes out
+
+    async def __anext__(self) -> stt.SpeechEvent:
+        try:
+            event = await self._inner.__anext__()
+        except StopAsyncIteration:
+            self._finish("ok")
+            raise
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self._span.set_status(trace.StatusCode.ERROR)
+            self._finish("error")
+            raise
+        kind = event.type
+        if kind is SpeechEventType.INTERIM_TRANSCRIPT or kind is SpeechEventType.PREFLIGHT_TRANSCRIPT:
+            if not self._heard:
+                self._on_first_interim(event)
+        elif kind is SpeechEventType.FINAL_TRANSCRIPT:
+            self._on_final(event)
+        elif kind is SpeechEventType.START_OF_SPEECH:
+            self._announced = _now()
+            self._open_utterance()
+        elif kind is SpeechEventType.END_OF_SPEECH:
+            self._announced = None
+            self._heard = False
+            self._close_utterance()
+        else:
+            self._report()
+        return event
+
+    def _on_first_interim(self, event: stt.SpeechEvent) -> None:
+        self._heard = self._ever_heard = True
+        self._open_utterance()
+        start = event.alternatives[0].start_time if event.alternatives else 0.0
+        began = self._clock.when(start - self._base) if start > 0 else None
+        if began is None and self._announced is not None and _now() - self._announced > _MADE_UP_SECONDS:
+            began = self._announced
+        if began is not None:
+            seconds = max(_now() - began, 0.0)
+            self._instruments.record("voxport_stt_first_interim_seconds", self._labels(), seconds)
+            if self._utterance is not None:
+                self._utterance.set_attribute("voxport.stt.first_interim_seconds", seconds)
+
+    def _on_final(self, event: stt.SpeechEvent) -> None:
+        latency, since = self._latency(event)
+        self._flushed = None
+        if event.alternatives and event.alternatives[0].text.strip():
+            labels = self._labels()
+            self._finals += 1
+            self._open_utterance()
+            self._instruments.add("voxport_stt_finals_total", labels)
+            if latency is not None:
+                self._instruments.record("voxport_stt_final_latency_seconds", (*labels, since), latency)
+                if self._utterance is not None:
+                    self._utterance.set_attribute("voxport.stt.final_latency_seconds", latency)
+                    self._utterance.set_attribute("voxport.stt.final_latency_since", since)
+            self._close_utterance()
+            self._heard = False
+        self._report()
+
+    def _latency(self, event: stt.SpeechEvent) -> tuple[float | None, str]:
+        """Seconds to the FINAL, and since what: a flush that asked for it, else the end of speech where known."""
+        end = event.alternatives[0].end_time if event.alternatives else 0.0
+        position = end - self._base if end > 0 else None
+        if self._flushed is not None:
+            at, flushed_position, open_then = self._flushed
+            asked_for = (
+                position <= flushed_position + _SLACK_SECONDS
+                if position is not None
+                else open_then or not self._ever_heard
+            )
+            if asked_for:
+                return _now() - at, "flush"
+        if event.speech_end_time is not None:
+            return max(time.time() - event.speech_end_time, 0.0), "speech"
+        spoken = self._clock.when(position) if position is not None else None
+        return (None, "") if spoken is None else (_now() - spoken, "speech")
+
+    # ------------------------------------------------------------------ spans, counters, the end
+
+    def _open_utterance(self) -> None:
+        if self._utterance is None and not self._over:
+            names = ("voxport.stt.provider", "voxport.stt.model", "voxport.stt.mode")
+            self._utterance = self._tracer.start_span(
+                "voxport.stt.utterance",
+                context=trace.set_span_in_context(self._span),
+                attributes=dict(zip(names, self._labels(), strict=True)),
+            )
+
+    def _close_utterance(self) -> None:
+        span, self._utterance = self._utterance, None
+        if span is not None:
+            span.end()
+
+    def _report(self) -> None:
+        """Count the audio that came since the last time, and whatever the adapter has counted."""
+        grown = self._clock.position - self._reported
+        if grown > 0:
+            self._reported = self._clock.position
+            self._instruments.add("voxport_stt_audio_seconds_total", self._labels(), grown)
+        self._on_progress()
+
+    async def aclose(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            self._finish("ok")
+
+    def _finish(self, outcome: str) -> None:
+        if self._over:
+            return
+        self._close_utterance()
+        self._over = True
+        self._report()
+        instruments = self._instruments
+        instruments.add("voxport_stt_open_streams", self._opened_as, -1)
+        instruments.add("voxport_stt_requests_total", (*self._labels(), outcome))
+        self._span.set_attribute("voxport.stt.outcome", outcome)
+        self._span.set_attribute("voxport.stt.audio_seconds", self._clock.position)
+        self._span.set_attribute("voxport.stt.finals", self._finals)
+        self._span.end()
