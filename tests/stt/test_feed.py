@@ -62,11 +62,10 @@ def lengths(chunks: Sequence[bytes | bytearray | memoryview]) -> list[int]:
 
 
 class TestCutting:
-    def test_a_good_chunk_passes_without_a_copy(self) -> None:
+    def test_a_good_chunk_passes_as_it_is(self) -> None:
         source = rtc.AudioFrame(bytearray(numbered(800).tobytes()), 16000, 1, 800)
         (chunk,) = feed_for().push(source)
-        assert isinstance(chunk, memoryview)
-        assert np.shares_memory(np.frombuffer(chunk, "<i2"), np.frombuffer(source.data, "<i2"))
+        assert chunk == numbered(800).tobytes()
 
     def test_short_frames_are_joined(self) -> None:
         feed = feed_for(form=AudioForm(min_chunk_ms=50))

@@ -141,6 +141,7 @@ class _Plan:
         self.after_audio = MessageWriter(streaming.audio.then)
         self.encode = ENCODERS[streaming.audio.encoding]
         self.envelope = compile_template(streaming.audio.message) if streaming.audio.message is not None else None
+        self.sends_plain_audio = not (self.encode or self.envelope or self.after_audio)
         self._switches = {
             name for rule in streaming.results.rules for name in (rule.only_if, rule.unless) if name is not None
         }
@@ -196,10 +197,10 @@ class _ProfileConversation(Conversation):
         plan, scope = self._plan, self._scope
         scope.messages_sent += 1
         scope.bytes_sent += len(chunk)
+        if plan.sends_plain_audio:
+            return (chunk,)
         encoded = chunk if plan.encode is None else plan.encode(chunk)
         if plan.envelope is None:
-            if not plan.after_audio:
-                return (encoded,)
             return [encoded, *plan.after_audio.write(scope)]
         scope.audio = encoded
         message = orjson.dumps(plan.envelope(scope)).decode()

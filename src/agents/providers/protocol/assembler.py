@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, SpeechEventType
-from livekit.agents.types import NOT_GIVEN, TimedString
+from livekit.agents.types import NOT_GIVEN, NotGivenOr, TimedString
 
 from .events import Event, Final, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
 from .repetition import repeated_prefix, tokens, without_overlap
@@ -364,20 +364,24 @@ class TranscriptAssembler:
         if not words:
             return None
         offset = self.offset
+        connection, stream = self._anchors[0]
+        shift = stream - connection
+        plain = len(self._anchors) == 1  # no gap: one sum moves every time, which is what most messages need
         timed = []
         for word in words:
-            start, end = self._time(word.start, sent), self._time(word.end, sent, ends=True)
-            timed.append(
-                TimedString(
-                    word.text,
-                    start_time=start + offset if start is not None else NOT_GIVEN,
-                    end_time=end + offset if end is not None else NOT_GIVEN,
-                    confidence=word.confidence,
-                    start_time_offset=offset,
-                    speaker_id=word.speaker,
-                )
-            )
+            start, end = word.start, word.end
+            from_: NotGivenOr[float]
+            to: NotGivenOr[float]
+            if plain and type(start) is float and type(end) is float and 0 <= start <= end <= sent - shift:
+                from_, to = start + shift + offset, end + shift + offset
+            else:
+                from_, to = self._known(start, sent), self._known(end, sent, ends=True)
+            timed.append(TimedString(word.text, from_, to, word.confidence, offset, word.speaker))
         return timed
+
+    def _known(self, at: float | None, sent: float, *, ends: bool = False) -> NotGivenOr[float]:
+        placed = self._time(at, sent, ends=ends)
+        return NOT_GIVEN if placed is None else placed + self.offset
 
 
 def _words_of(fresh: str, text: str, words: list[Word] | None) -> list[Word] | None:

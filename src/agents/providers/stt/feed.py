@@ -1,6 +1,7 @@
 """From LiveKit's frames to the chunks a vendor likes: mono, at the wire's rate, joined and cut as needed.
 
-A frame that already is a good chunk passes without a copy.
+A frame that already is a good chunk is copied once, to bytes: the replay buffer keeps them for seconds, and a view
+on the frame would be larger and cost the garbage collector more than the copy does.
 """
 
 from __future__ import annotations
@@ -47,22 +48,23 @@ class AudioFeed:
         Raises:
             ValueError: the frame has another rate or number of channels than the stream began with.
         """
-        if frame.sample_rate != self.input_rate or frame.num_channels != self.channels:
+        channels = frame.num_channels
+        if frame.sample_rate != self.input_rate or channels != self.channels:
             raise ValueError(
                 f"the stream began with {self.input_rate} Hz and {self.channels} channel(s); "
-                f"a frame came with {frame.sample_rate} Hz and {frame.num_channels}"
+                f"a frame came with {frame.sample_rate} Hz and {channels}"
             )
-        count = frame.samples_per_channel * self.channels * _BYTES_PER_SAMPLE
-        if not count:
-            return ()
-        samples: Samples = frame.data.cast("B")
+        samples: bytes = frame.data.tobytes()
+        count = frame.samples_per_channel * channels * _BYTES_PER_SAMPLE
         if len(samples) != count:  # LiveKit allows a buffer that is larger than the frame in it
             samples = samples[:count]
-        if self.channels > 1:
-            samples = downmix(samples, self.channels)
+        if not samples:
+            return ()
+        if channels > 1:
+            samples = downmix(samples, channels)
         if self._resampler is not None:
             samples = self._resample(samples)
-        if not self._pending and self._min_bytes <= len(samples) <= self._max_bytes and samples:
+        if not self._pending_bytes and self._min_bytes <= len(samples) <= self._max_bytes and samples:
             return (samples,)
         return self._join(samples)
 

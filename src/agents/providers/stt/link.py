@@ -43,6 +43,7 @@ class Link:
         sending: somebody sends audio; there is one writer at a time.
         closing: the closing message was sent.
         drained: and the vendor has given all that was left.
+        suspicious_after: seconds of silence of the vendor from which on loud audio is counted.
         loud_since_received: samples of loud audio sent while the vendor said nothing for suspiciously long.
         unreadable: messages in a row that were not understood.
     """
@@ -69,6 +70,7 @@ class Link:
         self.sending = False
         self.closing = False
         self.drained = False
+        self.suspicious_after = traits.stall_seconds / 2
         self.loud_since_received = 0
         self.unreadable = 0
 
@@ -77,11 +79,6 @@ class Link:
         self.live = True
         self.origin = origin
         self.live_at = self.last_sent = self._loop.time()
-
-    @property
-    def silent_for_long(self) -> bool:
-        """Whether the vendor has said nothing for half the time that makes a stall."""
-        return self.last_sent - self.last_received > self.traits.stall_seconds / 2
 
     async def send(self, messages: Sequence[WireMessage]) -> None:
         """Send *messages* in order.

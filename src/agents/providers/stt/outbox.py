@@ -48,6 +48,7 @@ class Outbox:
         self._buffer: ReplayBuffer | None = None
         self._loop = asyncio.get_running_loop()
         self._progress = asyncio.Event()
+        self._waiting_for_progress = False
         self._furthest_sent = 0
         self._reported = 0
         self._reported_dropped = 0
@@ -66,18 +67,21 @@ class Outbox:
     def push(self, frame: rtc.AudioFrame) -> None:
         """Take a frame. The first one settles the rate: LiveKit allows no other one after it."""
         now = self.last_audio_at = self._loop.time()
-        buffer = self._buffer
+        buffer, feed = self._buffer, self._feed
         if buffer is None:
             self.rate = self._form.wire_rate(frame.sample_rate, self._own_rate)
             buffer = self._buffer = ReplayBuffer(self.rate, keep_seconds=self._keep_seconds, form=self._form)
-        feed = self._feed
         if feed is None or feed.channels != frame.num_channels:
-            self._flush_feed(now)
-            feed = self._feed = AudioFeed(
-                input_rate=frame.sample_rate, channels=frame.num_channels, wire_rate=self.rate, form=self._form
-            )
+            feed = self._renew_feed(frame, now)
         for chunk in feed.push(frame):
             buffer.append(chunk, now)
+
+    def _renew_feed(self, frame: rtc.AudioFrame, now: float) -> AudioFeed:
+        self._flush_feed(now)
+        self._feed = AudioFeed(
+            input_rate=frame.sample_rate, channels=frame.num_channels, wire_rate=self.rate, form=self._form
+        )
+        return self._feed
 
     def flush(self) -> bool:
         """The caller wants all audio so far to be final. Returns whether there is any."""
@@ -110,42 +114,50 @@ class Outbox:
         if link.sending:
             return
         link.sending = True
+        conversation, buffer = link.conversation, self._buffer
         try:
-            buffer = self._buffer
             while link.live and buffer is not None and (item := buffer.take()) is not None:
-                if isinstance(item, tuple):
-                    await self._send_chunk(link, *item)
-                else:
+                if not isinstance(item, tuple):
                     assert item is FLUSH
-                    await link.send(link.conversation.flush())
+                    await link.send(conversation.flush())
+                    continue
+                position, samples = item
+                if position != link.origin + link.samples:
+                    self._note_gap(link, position)
+                await link.send(conversation.audio(samples))
+                self._note_sent(link, position, samples)
+                if self._form.replay_pace is not None:
+                    await self._keep_pace(link, self._form.replay_pace)
             if link.live and self.ended and not link.closing:
                 link.closing = True
-                await link.send(link.conversation.close())
+                await link.send(conversation.close())
         except ConnectionFailed as failed:
             link.fail(failed.failure)
         finally:
             link.sending = False
 
-    async def _send_chunk(self, link: Link, position: int, samples: Samples) -> None:
+    def _note_gap(self, link: Link, position: int) -> None:
+        """Audio before *position* was dropped before it could be sent."""
+        self._on_gap(link.samples / self.rate, position / self.rate)
+        link.origin = position - link.samples
+
+    def _note_sent(self, link: Link, position: int, samples: Samples) -> None:
         count = len(samples) // _BYTES_PER_SAMPLE
-        if position != link.origin + link.samples:  # audio in between was dropped before it could be sent
-            self._on_gap(link.samples / self.rate, position / self.rate)
-            link.origin = position - link.samples
-        await link.send(link.conversation.audio(samples))
         link.samples += count
-        self._progress.set()
         end = position + count
         if end > self._furthest_sent:
             self._furthest_sent = end
         else:
             self.replayed += count
-        if link.silent_for_long and is_loud(samples, LOUD_PEAK):
+        if self._waiting_for_progress:
+            self._progress.set()
+        if link.last_sent - link.last_received > link.suspicious_after and is_loud(samples, LOUD_PEAK):
             link.loud_since_received += count
-        pace = self._form.replay_pace
-        if pace is not None:
-            ahead = link.samples / self.rate - pace * (self._loop.time() - link.live_at) - 1.0
-            if ahead > 0:
-                await asyncio.sleep(ahead / pace)
+
+    async def _keep_pace(self, link: Link, pace: float) -> None:
+        ahead = link.samples / self.rate - pace * (self._loop.time() - link.live_at) - 1.0
+        if ahead > 0:
+            await asyncio.sleep(ahead / pace)
 
     # ------------------------------------------------------------------ what became of it
 
@@ -174,8 +186,11 @@ class Outbox:
         buffer = self._buffer
         if buffer is None:
             return False
+        position = round(seconds * self.rate)
+        if position <= buffer.acknowledged:
+            return False
         before = buffer.acknowledged
-        buffer.acknowledge(round(seconds * self.rate))
+        buffer.acknowledge(position)
         return buffer.acknowledged > before
 
     def answered(self) -> None:
@@ -228,4 +243,8 @@ class Outbox:
     async def wait_for_progress(self) -> None:
         """Wait until a chunk is sent."""
         self._progress.clear()
-        await self._progress.wait()
+        self._waiting_for_progress = True
+        try:
+            await self._progress.wait()
+        finally:
+            self._waiting_for_progress = False

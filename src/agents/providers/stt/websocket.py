@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions, stt, utils
+from livekit.agents import APIConnectOptions, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from ..protocol import (
@@ -29,6 +29,7 @@ from ..protocol import (
     Final,
     Finished,
     Flushed,
+    Partial,
     Ready,
     Settings,
     Usage,
@@ -36,6 +37,7 @@ from ..protocol import (
 )
 from ..protocol.assembler import TranscriptAssembler
 from .adapter import OnFailure
+from .direct import DirectStream
 from .failures import ConnectionFailed, api_error
 from .link import NO_STATUS, Link, connect
 from .outbox import Outbox
@@ -65,17 +67,11 @@ _HELD_END_SECONDS = 3.0
 _UNREADABLE_LIMIT = 100
 """So many messages in a row that no protocol knows: this is not the service it should be."""
 
-_BACKLOG_INTERIMS = 1000
-"""So many events nobody has read: interims are left out, since a later one replaces them anyway."""
-
-_BACKLOG_LIMIT = 5000
-"""So many events nobody has read: the socket is not read on until half of them are."""
-
 _GIVE_UP_SECONDS = 60.0
 """After end_input, a vendor that cannot be reached for so long will not give the rest any more."""
 
 
-class WebSocketSpeechStream(stt.SpeechStream):
+class WebSocketSpeechStream(DirectStream):
     """One caller's audio on its way to the vendor, and what comes back.
 
     Made by :meth:`CustomWebSocketSTTAdapter.stream`. Push frames, iterate over events, and close it.
@@ -115,19 +111,16 @@ class WebSocketSpeechStream(stt.SpeechStream):
         self._connects = 0
         self._link: Link | None = None
         self._wanted = asyncio.Event()  # there is something to send, or the end of it
+        self._pump_waits: asyncio.Future[None] | None = None
         self._input_ended_at = 0.0
         self._drained_in_vain = 0
         self._idle_again = False
         self._reconnect_wanted = False
         self._end_held_since: float | None = None
-        self._read = asyncio.Event()  # somebody read an event
-        self._emitted = 0
-        self._consumed = 0
 
     # ------------------------------------------------------------------ the supervisor
 
     async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
         pump = self._loop.create_task(self._pump(), name="voxport.pump")
         pump.add_done_callback(self._on_pump_done)
         self._timer = self._loop.call_later(self._tick_seconds, self._tick)
@@ -250,7 +243,7 @@ class WebSocketSpeechStream(stt.SpeechStream):
             read += 1
             if read % 32 == 0:  # a queue of messages must not keep the loop from everything else
                 await asyncio.sleep(0)
-                await self._wait_for_reader()
+                await self._wait_until_read()
 
     async def _after_failure(self, failure: Failure) -> bool:
         """Raise, or wait until the next attempt is due. ``False`` when there is no point in one any more."""
@@ -286,29 +279,40 @@ class WebSocketSpeechStream(stt.SpeechStream):
 
     # ------------------------------------------------------------------ the pump
 
+    def _accept_frame(self, frame: rtc.AudioFrame) -> None:
+        if self._outbox.empty:
+            self._adapter._last_input_rate = frame.sample_rate
+            self.start_time = self._assembler.started_at = time.time() - frame.duration
+        self._outbox.push(frame)
+        self._idle_again = False
+        self._wake()
+
+    def _accept_flush(self) -> None:
+        if self._outbox.flush():
+            self._wake()
+
+    def _accept_end(self) -> None:
+        self._outbox.ended = True
+        self._input_ended_at = self._loop.time()
+        self._wake()
+
+    def _wake(self) -> None:
+        """There is something to send."""
+        if not self._wanted.is_set():
+            self._wanted.set()
+        waiter = self._pump_waits
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
     async def _pump(self) -> None:
-        """Take what LiveKit pushes, for as long as it does, and send it when there is a connection."""
+        """Send what was pushed, whenever there is a connection."""
         outbox = self._outbox
-        async for item in self._input_ch:
-            if isinstance(item, rtc.AudioFrame):
-                if outbox.empty:
-                    self._adapter._last_input_rate = item.sample_rate
-                    self.start_time = self._assembler.started_at = time.time() - item.duration
-                outbox.push(item)
-                self._idle_again = False
-                wanted = True
-            else:
-                wanted = outbox.flush()
-            if wanted and not self._wanted.is_set():
-                self._wanted.set()
+        while True:
+            self._pump_waits = waiter = self._loop.create_future()
+            await waiter
             link = self._link
             if link is not None and link.live and not link.sending:
                 await outbox.send_pending(link)
-        outbox.ended = True
-        self._input_ended_at = self._loop.time()
-        self._wanted.set()
-        if self._link is not None and self._link.live:
-            await outbox.send_pending(self._link)
 
     def _on_pump_done(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and pump.exception() is not None:
@@ -330,7 +334,14 @@ class WebSocketSpeechStream(stt.SpeechStream):
         sent = outbox.sent_seconds
         through: float | None = None  # where the message that answers a flush puts its end
         for event in events:
-            if isinstance(event, Ready):
+            if isinstance(event, (Partial, Final)):
+                self._emit(*assembler.accept(event, sent))
+                if isinstance(event, Final):
+                    through = assembler.final_through
+                    self._proven(link)
+                    if assembler.gives_times is False:
+                        outbox.answered()
+            elif isinstance(event, Ready):
                 assembler.identified(event.request_id)
                 if not link.live and not link.closed:
                     self._go_live(link)
@@ -347,11 +358,6 @@ class WebSocketSpeechStream(stt.SpeechStream):
                 self._on_vendor_failure(link, event)
             else:
                 self._emit(*assembler.accept(event, sent))
-                if isinstance(event, Final):
-                    through = assembler.final_through
-                    self._proven(link)
-                    if assembler.gives_times is False:
-                        outbox.answered()
         if outbox.acknowledge(assembler.acknowledged):
             self._drained_in_vain = 0
             self._proven(link)
@@ -383,28 +389,6 @@ class WebSocketSpeechStream(stt.SpeechStream):
             link.finish()
         else:
             link.fail(failure)
-
-    def _emit(self, *events: stt.SpeechEvent) -> None:
-        for event in events:
-            if (
-                self._emitted - self._consumed > _BACKLOG_INTERIMS
-                and event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT
-            ):
-                continue
-            self._emitted += 1
-            self._event_ch.send_nowait(event)
-
-    async def __anext__(self) -> stt.SpeechEvent:
-        event = await super().__anext__()
-        self._consumed += 1
-        self._read.set()
-        return event
-
-    async def _wait_for_reader(self) -> None:
-        """A vendor that talks faster than anybody listens must not fill the memory."""
-        while self._emitted - self._consumed > _BACKLOG_LIMIT:
-            self._read.clear()
-            await self._read.wait()
 
     # ------------------------------------------------------------------ the timer
 
@@ -494,5 +478,5 @@ class WebSocketSpeechStream(stt.SpeechStream):
 
     async def wait_for_room(self, seconds: float) -> None:
         """Wait until less than *seconds* of audio waits to be sent, so that a recording can be pushed at once."""
-        while not self._task.done() and (self._input_ch.qsize() > 4 or self._outbox.waiting_seconds > seconds):
+        while not self._task.done() and self._outbox.waiting_seconds > seconds:
             await self._outbox.wait_for_progress()

@@ -1,0 +1,133 @@
+"""LiveKit's stream, with nothing between the caller and the stream's own code.
+
+LiveKit's base class puts a queue before ``_run``, and a queue, two readers and a task behind it. Here a frame goes to
+:meth:`DirectStream._accept_frame` where it is pushed, and an event to its reader where it is made. What the base class
+promises stays: the checks, the errors, the metrics of usage, the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import APIConnectOptions, stt, utils
+from livekit.agents.metrics import STTMetrics
+from livekit.agents.metrics.base import Metadata
+
+__all__ = ["DirectStream"]
+
+_INTERIM = stt.SpeechEventType.INTERIM_TRANSCRIPT
+_USAGE = stt.SpeechEventType.RECOGNITION_USAGE
+
+_BACKLOG_INTERIMS = 1000
+"""So many events nobody has read: interims are left out, since a later one replaces them anyway."""
+
+_BACKLOG_LIMIT = 5000
+"""So many events nobody has read: the vendor is not listened to until somebody reads."""
+
+
+class DirectStream(stt.SpeechStream):
+    """A ``RecognizeStream`` for subclasses that take frames one by one.
+
+    A subclass implements ``_run`` and the three ``_accept`` methods, and gives its events to :meth:`_emit`.
+    """
+
+    def __init__(self, *, stt: stt.STT[Any], conn_options: APIConnectOptions) -> None:
+        super().__init__(stt=stt, conn_options=conn_options)
+        self._metrics_task.cancel()  # its work is done in _emit
+        self._loop = asyncio.get_running_loop()
+        self._read = asyncio.Event()
+        self._emitted = 0
+        self._consumed = 0
+
+    # ------------------------------------------------------------------ in
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Take a frame; all frames of a stream have one sample rate.
+
+        Raises:
+            ValueError: the frame has another rate than the one before.
+            RuntimeError: the input has ended, or the stream is closed.
+        """
+        if self._input_ch.closed or self._event_ch.closed:
+            self._check_input_not_ended()
+            self._check_not_closed()
+        rate = frame.sample_rate
+        if rate != self._pushed_sr:
+            if self._pushed_sr:
+                raise ValueError("the sample rate of the input frames must be consistent")
+            self._pushed_sr = rate
+        self._accept_frame(frame)
+
+    def flush(self) -> None:
+        """Ask for finals of all audio so far."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._accept_flush()
+
+    def end_input(self) -> None:
+        """No more audio will come: finals of all that came, then the end."""
+        self.flush()
+        self._input_ch.close()
+        self._accept_end()
+
+    def _accept_frame(self, frame: rtc.AudioFrame) -> None:
+        raise TypeError(f"{type(self).__name__} must take frames")
+
+    def _accept_flush(self) -> None:
+        raise TypeError(f"{type(self).__name__} must take flushes")
+
+    def _accept_end(self) -> None:
+        raise TypeError(f"{type(self).__name__} must take the end of the input")
+
+    # ------------------------------------------------------------------ out
+
+    def _emit(self, *events: stt.SpeechEvent) -> None:
+        """Give *events* to the reader, and their usage to those who collect metrics."""
+        send = self._event_ch.send_nowait
+        for event in events:
+            kind = event.type
+            if kind is _INTERIM and self._emitted - self._consumed > _BACKLOG_INTERIMS:
+                continue
+            if kind is _USAGE:
+                self._report_usage(event)
+            self._emitted += 1
+            send(event)
+
+    def _report_usage(self, event: stt.SpeechEvent) -> None:
+        usage = event.recognition_usage
+        assert usage is not None
+        self._stt.emit(
+            "metrics_collected",
+            STTMetrics(
+                request_id=event.request_id,
+                timestamp=time.time(),
+                duration=0.0,
+                label=self._stt.label,
+                audio_duration=usage.audio_duration,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                streamed=True,
+                metadata=Metadata(model_name=self._stt.model, model_provider=self._stt.provider),
+            ),
+        )
+
+    async def _wait_until_read(self) -> None:
+        """A vendor that talks faster than anybody reads must not fill the memory."""
+        while self._emitted - self._consumed > _BACKLOG_LIMIT:
+            self._read.clear()
+            await self._read.wait()
+
+    async def __anext__(self) -> stt.SpeechEvent:
+        try:
+            event = await self._event_ch.recv()
+        except utils.aio.ChanClosed:
+            if not self._task.cancelled() and (error := self._task.exception()) is not None:
+                raise error from None
+            raise StopAsyncIteration from None
+        self._consumed += 1
+        if not self._read.is_set():
+            self._read.set()
+        return event
