@@ -40,6 +40,8 @@ _HOSTS: dict[str, str] = {
     "streaming.assemblyai.com": "assemblyai",
     "streaming.eu.assemblyai.com": "assemblyai",
     "sync.assemblyai.com": "assemblyai_sync",
+    "*-speech.googleapis.com": "google",
+    "speech.googleapis.com": "google",
     "transcribestreaming-fips.*.amazonaws.com": "aws",
     "transcribestreaming.*.amazonaws.com": "aws",
     "*.api.cognitive.microsoft.com": "azure",

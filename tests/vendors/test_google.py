@@ -1,0 +1,433 @@
+"""Google Cloud Speech-to-Text: which version is asked and how, tokens, and what answers mean."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+import orjson
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from agents.providers.adapters import CustomHTTPSTTAdapter
+from agents.providers.base import ConfigurationError, STTConfig
+from agents.providers.factory import ProviderFactory
+from agents.providers.protocol import HttpRequest, HttpResponse, Pcm, Recognition, Settings, Verdict, Wait
+from agents.providers.redaction import Secret
+from agents.providers.vendors import _google_tokens, find_vendor, google
+
+V1 = "https://speech.googleapis.com/v1/speech:recognize"
+V2 = "https://eu-speech.googleapis.com/v2/projects/p/locations/eu/recognizers/_:recognize"
+AUDIO = Pcm(b"\1\2" * 1600, 16000)
+LONG = Pcm(bytes(2 * 8000 * 61), 8000)
+PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = PRIVATE_KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+ACCOUNT = {
+    "type": "service_account",
+    "project_id": "p",
+    "private_key_id": "key-1",
+    "private_key": PEM,
+    "client_email": "voice@p.iam.gserviceaccount.com",
+    "token_uri": "https://oauth2.googleapis.com/token",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+
+
+@pytest.fixture
+def protocol() -> google.GoogleBatch:
+    """One that keeps no token of another test."""
+    found = find_vendor("google").batch
+    assert isinstance(found, google.GoogleBatch)
+    return google.GoogleBatch(found._v1, found._v2, found._hosts)
+
+
+def settings(**fields: Any) -> Settings:
+    return Settings(**{"url": V1, "api_key": Secret("g-secret"), "language": "en-US", **fields})
+
+
+def with_account(**fields: Any) -> Settings:
+    options = {"credentials": ACCOUNT, **fields.pop("options", {})}
+    return settings(api_key=None, options=options, **fields)
+
+
+def answer(body: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, {"content-type": "application/json"}, orjson.dumps(body))
+
+
+def body(request: Any) -> Any:
+    assert isinstance(request, HttpRequest) and isinstance(request.body, bytes)
+    return orjson.loads(request.body)
+
+
+def end_of(flow: Generator[Any, Any, Recognition], last: Any) -> Recognition:
+    """What *flow* returns on the *last* answer."""
+    with pytest.raises(StopIteration) as done:
+        flow.send(answer(last))
+    recognition: Recognition = done.value.value
+    return recognition
+
+
+# --- what is asked ---
+
+
+def test_version_1_with_a_key(protocol: google.GoogleBatch) -> None:
+    request: Any = next(protocol.recognise(AUDIO, settings(model="latest_short")))
+    assert (request.method, request.url) == ("POST", V1)
+    assert request.headers == {"x-goog-api-key": "g-secret", "Content-Type": "application/json"}
+    assert body(request) == {
+        "config": {
+            "encoding": "LINEAR16",
+            "sampleRateHertz": 16000,
+            "audioChannelCount": 1,
+            "languageCode": "en-US",
+            "model": "latest_short",
+            "enableAutomaticPunctuation": True,
+            "enableWordTimeOffsets": True,
+            "enableWordConfidence": True,
+        },
+        "audio": {"content": base64.b64encode(AUDIO.data).decode()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"url": V2}, V2),
+        (
+            {"options": {"project": "p"}},
+            "https://speech.googleapis.com/v2/projects/p/locations/global/recognizers/_:recognize",
+        ),
+        ({"options": {"project": "p", "location": "eu"}}, V2),
+        (
+            {
+                "url": "https://proxy.example/v1/speech:recognize",
+                "options": {"project": "a b", "recognizer": "mine"},
+            },
+            "https://proxy.example/v2/projects/a%20b/locations/global/recognizers/mine:recognize",
+        ),
+    ],
+)
+def test_version_2_is_asked_by_its_url_or_in_a_project(
+    protocol: google.GoogleBatch, fields: dict[str, Any], url: str
+) -> None:
+    request: Any = next(protocol.recognise(AUDIO, settings(**fields)))
+    assert request.url == url
+    sent = body(request)
+    assert sent["config"]["languageCodes"] == ["en-US"]
+    assert sent["config"]["explicitDecodingConfig"]["encoding"] == "LINEAR16"
+    assert sent["config"].get("model") == (None if "mine" in url else "long")
+    assert sent["config"]["features"]["enableWordTimeOffsets"] is True
+    assert sent["content"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"api_key": None}, "needs credentials: pass api_key or set GOOGLE_API_KEY, or name the key file"),
+        ({"language": None}, "name the language"),
+        ({"options": {"keyterms": []}}, "no option 'keyterms'"),
+        ({"options": {"bucket": "b"}}, "bucket needs a service account"),
+        ({"options": {"credentials": "/nowhere/key.json"}}, r"cannot be read \(No such file.*/nowhere/key.json"),
+        ({"options": {"credentials": {"type": "authorized_user"}}}, "no key of a service account"),
+        ({"options": {"credentials": {**ACCOUNT, "client_email": ""}}}, "lacks client_email"),
+        (
+            {"options": {"credentials": {**ACCOUNT, "private_key": "sk-private"}}},
+            "private_key of voice@p.* cannot be",
+        ),
+        ({"options": {"credentials": {**ACCOUNT, "token_uri": "http://evil.example/t"}}}, "must start with https"),
+        ({"options": {"credentials": "{broken"}}, "is not JSON"),
+        ({"url": V2, "options": {"use_enhanced": True}}, "v2 has no option 'use_enhanced'"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_the_adapter_is_built(
+    protocol: google.GoogleBatch, fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        protocol.check(settings(**fields))
+    assert "sk-private" not in str(caught.value)
+
+
+def test_pyjwt_is_asked_for_when_it_is_missing(
+    protocol: google.GoogleBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(_google_tokens.importlib, "import_module", missing)
+    with pytest.raises(ConfigurationError, match=r'pip install "voxport\[google\]"'):
+        protocol.check(settings(options={"credentials": {**ACCOUNT, "private_key_id": "another"}}))
+
+
+def test_the_factory_builds_it_and_it_does_not_stream() -> None:
+    config = STTConfig(provider="google", api_key="g-secret", metadata={"options": {"credentials": ACCOUNT}})
+    adapter = ProviderFactory.create_stt(config)
+    assert isinstance(adapter, CustomHTTPSTTAdapter) and adapter.endpoint_url == V1
+    assert "PRIVATE" not in repr(adapter) and "g-secret" not in repr(config) + repr(adapter)
+    assert find_vendor("auto", url=V2).name == "google"
+    with pytest.raises(ConfigurationError, match="must be one of 'batch'"):
+        ProviderFactory.create_stt(STTConfig(provider="google", api_key="k", metadata={"mode": "stream"}))
+
+
+# --- tokens ---
+
+
+def test_a_token_is_asked_for_once_and_kept(protocol: google.GoogleBatch) -> None:
+    given_settings = with_account()
+    flow = protocol.recognise(AUDIO, given_settings)
+    ask: Any = next(flow)
+    assert (ask.method, ask.url) == ("POST", ACCOUNT["token_uri"])
+    form = parse_qs(ask.body.decode())
+    assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+    (assertion,) = form["assertion"]
+    assert jwt.get_unverified_header(assertion) == {"alg": "RS256", "typ": "JWT", "kid": "key-1"}
+    claims = jwt.decode(
+        assertion, PRIVATE_KEY.public_key(), algorithms=["RS256"], audience="https://oauth2.googleapis.com/token"
+    )
+    assert (claims["iss"], claims["exp"] - claims["iat"]) == (ACCOUNT["client_email"], 3600)
+    assert claims["scope"] == "https://www.googleapis.com/auth/cloud-platform"
+    request: Any = flow.send(answer({"access_token": "ya29.a", "expires_in": 3600}))
+    assert request.url == V1 and request.headers["Authorization"] == "Bearer ya29.a"
+    assert "x-goog-api-key" not in request.headers
+    again: Any = next(protocol.recognise(AUDIO, given_settings))
+    assert again.headers["Authorization"] == "Bearer ya29.a"
+    assert "ya29" not in repr(protocol) + repr(request) + repr(protocol._tokens)
+
+
+def test_a_token_is_renewed_before_it_expires(
+    protocol: google.GoogleBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(_google_tokens.time, "monotonic", lambda: now)
+    flow = protocol.recognise(AUDIO, with_account())
+    next(flow)
+    flow.send(answer({"access_token": "ya29.a", "expires_in": 3600}))
+    for after, url in [(3370, V1), (3380, ACCOUNT["token_uri"])]:
+        monkeypatch.setattr(_google_tokens.time, "monotonic", lambda after=after: now + after)
+        request: Any = next(protocol.recognise(AUDIO, with_account()))
+        assert request.url == url
+
+
+def test_flows_at_the_same_time_ask_for_one_token(protocol: google.GoogleBatch) -> None:
+    first, second = (protocol.recognise(AUDIO, with_account()) for _ in range(2))
+    assert isinstance(next(first), HttpRequest)
+    assert isinstance(next(second), Wait) and isinstance(next(second), Wait)
+    first.send(answer({"access_token": "ya29.a", "expires_in": 3600}))
+    request: Any = next(second)
+    assert request.headers["Authorization"] == "Bearer ya29.a"
+
+
+def test_a_flow_that_is_given_up_lets_the_next_one_ask(protocol: google.GoogleBatch) -> None:
+    first, second = (protocol.recognise(AUDIO, with_account()) for _ in range(2))
+    next(first)
+    assert isinstance(next(second), Wait)
+    first.close()
+    assert isinstance(next(second), HttpRequest)
+
+
+def test_threads_share_tokens(protocol: google.GoogleBatch) -> None:
+    def run(number: int) -> int:
+        asked = 0
+        flow: Any = protocol.recognise(AUDIO, with_account())
+        step: Any = next(flow)
+        while step.__class__ is Wait or step.url != V1:
+            if isinstance(step, Wait):
+                time.sleep(0.001)
+                step = flow.send(None)
+            else:
+                asked += 1
+                step = flow.send(answer({"access_token": "ya29.a", "expires_in": 3600}))
+        return asked
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(run, range(32))) == 1
+
+
+@pytest.mark.parametrize("reply", [{}, [], {"access_token": 5}, {"access_token": "a", "expires_in": True}])
+def test_an_answer_without_a_token_is_said_to_be_one(protocol: google.GoogleBatch, reply: Any) -> None:
+    flow = protocol.recognise(AUDIO, with_account())
+    next(flow)
+    with pytest.raises(ValueError, match="without an access_token"):
+        flow.send(answer(reply))
+
+
+def test_credentials_come_from_a_file_and_from_the_environment(
+    protocol: google.GoogleBatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_bytes(orjson.dumps({**ACCOUNT, "token_uri": "https://tokens.example/t"}))
+    by_path: Any = next(protocol.recognise(AUDIO, settings(api_key=None, options={"credentials": str(path)})))
+    assert by_path.url == "https://tokens.example/t"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    protocol.check(settings(api_key=None))
+    by_environment: Any = next(
+        google.GoogleBatch(protocol._v1, protocol._v2, ()).recognise(AUDIO, settings(api_key=None))
+    )
+    assert by_environment.url == "https://tokens.example/t"
+    with_key: Any = next(protocol.recognise(AUDIO, settings()))
+    assert with_key.url == V1
+
+
+# --- what is answered ---
+
+
+def test_results_join_without_a_separator_and_durations_are_seconds(protocol: google.GoogleBatch) -> None:
+    reply = {
+        "results": [
+            {
+                "alternatives": [
+                    {
+                        "transcript": "Hello",
+                        "confidence": 0.9,
+                        "words": [{"word": "Hello", "startTime": "0s", "endTime": "1.300s", "confidence": 0.8}],
+                    },
+                    {"transcript": "Hallo", "confidence": 0.1},
+                ],
+                "languageCode": "en-us",
+                "resultEndTime": "1.500s",
+            },
+            {"alternatives": [{"transcript": " there.", "confidence": 0.7}], "resultEndTime": "2.500s"},
+        ],
+        "totalBilledTime": "3s",
+        "requestId": "123",
+    }
+    found = protocol.parse(answer(reply), settings())
+    assert (found.text, found.language, found.end, found.request_id) == ("Hello there.", "en-us", 2.5, "123")
+    assert found.confidence == pytest.approx(0.8)
+    (word,) = found.words or ()
+    assert (word.text, word.start, word.end, word.confidence, word.speaker) == ("Hello", 0.0, 1.3, 0.8, None)
+    assert found.usage is not None and found.usage.audio_seconds == 3.0
+
+
+def test_with_speakers_each_word_counts_once(protocol: google.GoogleBatch) -> None:
+    """Version 1 repeats all words in the last result."""
+    words = [{"word": "a", "startTime": "0s", "endTime": "1s"}, {"word": "b", "startTime": "1s", "endTime": "2s"}]
+    tagged = [{**word, "speakerTag": tag} for word, tag in zip(words, (2, 1), strict=True)]
+    reply = {
+        "results": [
+            {"alternatives": [{"transcript": "a", "words": words[:1]}]},
+            {"alternatives": [{"transcript": " b", "words": words[1:]}]},
+            {"alternatives": [{"words": [*tagged, {"word": "b", "speakerTag": 1}]}]},
+        ]
+    }
+    found = protocol.parse(answer(reply), settings(options={"enable_speaker_diarization": True}))
+    assert found.text == "a b" and found.speaker == "S1"
+    assert [(word.text, word.speaker) for word in found.words or ()] == [("a", "S2"), ("b", "S1"), ("b", "S1")]
+
+
+def test_version_2_names_things_otherwise(protocol: google.GoogleBatch) -> None:
+    word = {"word": "hi", "startOffset": "0.100s", "endOffset": "0.400s", "speakerLabel": "2"}
+    reply = {
+        "results": [
+            {
+                "alternatives": [{"transcript": "hi", "words": [word]}],
+                "languageCode": "en-US",
+                "resultEndOffset": "0.500s",
+            }
+        ],
+        "metadata": {"requestId": "abc", "totalBilledDuration": "1s"},
+    }
+    found = protocol.parse(answer(reply), settings(url=V2))
+    (heard,) = found.words or ()
+    assert (heard.start, heard.end, heard.speaker) == (0.1, 0.4, "S2")
+    assert (found.end, found.request_id, found.language) == (0.5, "abc", "en-US")
+    assert found.usage is not None and found.usage.audio_seconds == 1.0
+
+
+@pytest.mark.parametrize("url", [V1, V2])
+def test_silence_is_an_empty_text(protocol: google.GoogleBatch, url: str) -> None:
+    assert protocol.parse(answer({"totalBilledTime": "1s"}), settings(url=url)).text == ""
+
+
+@pytest.mark.parametrize("reply", [[], "x", {"results": 5}, {"results": {"a": 1}}])
+def test_what_is_no_answer_of_googles_is_refused(protocol: google.GoogleBatch, reply: Any) -> None:
+    with pytest.raises(ValueError, match=r"reply|unexpected types"):
+        protocol.parse(answer(reply), settings())
+
+
+_ABSURD: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["alternatives", "transcript", "words", "word", "startTime"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(_ABSURD, st.sampled_from([V1, V2]))
+def test_absurd_answers_do_no_harm(results: Any, url: str) -> None:
+    found = find_vendor("google").batch
+    assert found is not None
+    options = {"enable_speaker_diarization": True} if url is V1 else {}
+    try:
+        recognition = found.parse(answer({"results": results}), settings(url=url, options=options))
+    except ValueError:
+        return
+    assert isinstance(recognition.text, str)
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "verdict"),
+    [
+        (400, "INVALID_ARGUMENT", Verdict.PERMANENT),
+        (401, "UNAUTHENTICATED", Verdict.PERMANENT),
+        (403, "PERMISSION_DENIED", Verdict.PERMANENT),
+        (404, "NOT_FOUND", Verdict.PERMANENT),
+        (409, "ABORTED", Verdict.TRANSIENT),
+        (409, "ALREADY_EXISTS", Verdict.PERMANENT),
+        (429, "RESOURCE_EXHAUSTED", Verdict.TRANSIENT),
+        (500, "INTERNAL", Verdict.TRANSIENT),
+        (503, "UNAVAILABLE", Verdict.TRANSIENT),
+    ],
+)
+def test_errors_are_told_apart(protocol: google.GoogleBatch, status: int, name: str, verdict: Verdict) -> None:
+    failure = protocol.failure(answer({"error": {"code": status, "message": "No.", "status": name}}, status))
+    assert (failure.message, failure.verdict, failure.status) == ("No.", verdict, status)
+
+
+@pytest.mark.parametrize("reply", [{"error": 5}, {"error": None}, [], 5, {"error": {"status": []}}])
+def test_error_bodies_of_others_do_no_harm(protocol: google.GoogleBatch, reply: Any) -> None:
+    assert protocol.failure(answer(reply, 503)).verdict is Verdict.TRANSIENT
+
+
+def test_the_token_endpoints_reason_is_told(protocol: google.GoogleBatch) -> None:
+    failure = protocol.failure(answer({"error": "invalid_grant", "error_description": "Invalid JWT"}, 400))
+    assert failure.message == "the service account is refused: invalid_grant: Invalid JWT"
+    assert failure.verdict is Verdict.PERMANENT
+
+
+def test_a_token_that_is_refused_later_is_asked_for_again(
+    protocol: google.GoogleBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = answer({"error": {"message": "ya29.a is no good", "status": "UNAUTHENTICATED"}}, 401)
+    verdicts = []
+    now = time.monotonic()
+    for age in (0, 600):
+        monkeypatch.setattr(_google_tokens.time, "monotonic", lambda: now)
+        flow = protocol.recognise(AUDIO, with_account())
+        next(flow)
+        flow.send(answer({"access_token": "ya29.a", "expires_in": 3600}))
+        monkeypatch.setattr(_google_tokens.time, "monotonic", lambda age=age: now + age)
+        failure = protocol.failure(refusal)
+        assert "ya29" not in failure.message
+        verdicts.append(failure.verdict)
+    assert verdicts == [Verdict.PERMANENT, Verdict.TRANSIENT]
+    asked: Any = next(protocol.recognise(AUDIO, with_account()))
+    assert asked.url == ACCOUNT["token_uri"]
