@@ -30,7 +30,7 @@ from livekit.agents import APIConnectOptions, stt
 
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
 from agents.providers.local.caller import CALLER_LINES, speak_line
-from agents.providers.local.recogniser import Busy, RecogniserFailed
+from agents.providers.local.recogniser import Busy, Flushed, RecogniserFailed
 from agents.providers.local.synthesiser import SAMPLE_RATE
 from agents.providers.testing.tape import Tape
 from agents.providers.testing.traces import Scrub, scrubber
@@ -516,3 +516,26 @@ class _DyingSession:
         yield
 
     async def aclose(self) -> None: ...
+
+
+class QuietRecogniser(BusyRecogniser):
+    """A recogniser that hears nothing, and costs nothing."""
+
+    async def open(self, *, wait_seconds: float = 0.0) -> Any:
+        return _QuietSession()
+
+
+class _QuietSession(_DyingSession):
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def flush(self) -> None:
+        self._heard.put_nowait(Flushed())
+
+    async def end(self) -> None:
+        self._heard.put_nowait(None)
+
+    async def results(self) -> AsyncIterator[Any]:
+        while (result := await self._heard.get()) is not None:
+            yield result

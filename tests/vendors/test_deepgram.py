@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import dataclasses
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import aiohttp
 import orjson
 import pytest
+from conformance import ONCE, Kind, QuietRecogniser, push, silence
 
+from agents.providers.adapters import CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError
+from agents.providers.local import ServerOptions, SpeechServer
 from agents.providers.protocol import (
     BatchProtocol,
+    ConnectRequest,
     Conversation,
     Failure,
     Final,
@@ -24,11 +32,14 @@ from agents.providers.protocol import (
     SpeechEnded,
     SpeechStarted,
     StreamingProtocol,
+    Traits,
     Usage,
     Verdict,
     Word,
 )
 from agents.providers.redaction import Secret
+from agents.providers.testing import FaultProxy
+from agents.providers.testing.tape import Sent, Tape
 from agents.providers.vendors import find_vendor
 
 URL = "wss://api.deepgram.com/v1/listen"
@@ -296,3 +307,96 @@ def test_a_batch_reply_is_read() -> None:
 def test_a_batch_reply_that_is_none_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError):
         batch().parse(HttpResponse(200, {}, body), settings())
+
+
+# --- on the embedded server ---
+
+
+async def _configured(model: str, keyterms: list[str]) -> tuple[CustomWebSocketSTTAdapter, Tape]:
+    """A stream whose session gets *keyterms* in its middle."""
+    tape = Tape()
+    async with SpeechServer(ServerOptions(), recogniser=QuietRecogniser()) as server:
+        adapter = CustomWebSocketSTTAdapter(
+            f"{server.ws_url}/v1/listen", "any", vendor=tape.on(find_vendor("deepgram")), model=model
+        )
+        stream = adapter.stream(conn_options=ONCE)
+        push(stream, silence(0.2))
+        stream.flush()
+        while not tape.events(Flushed):
+            await asyncio.sleep(0.01)
+        adapter._update_session_keyterms(keyterms)
+        push(stream, silence(0.2))
+        stream.flush()
+        while len(tape.events(Flushed)) < 2:
+            await asyncio.sleep(0.01)
+        await stream.aclose()
+        await adapter.aclose()
+    return adapter, tape
+
+
+async def test_keyterms_of_a_session_are_configured_without_a_new_connection() -> None:
+    adapter, tape = await _configured("nova-3", ["Voxport"])
+    (update,) = [entry for entry in tape.entries if isinstance(entry, Sent) and entry.what == "update"]
+    assert update.messages == ['{"type":"Configure","keyterms":["Voxport"],"features":{"numerals":false}}']
+    assert (adapter.stats.connects, tape.events(Failure)) == (1, [])
+
+
+async def test_keyterms_that_are_refused_go_with_a_new_connection() -> None:
+    """More than 500 tokens is what the server refuses in band, and takes in the URL."""
+    adapter, tape = await _configured("nova-3", [f"word{i}" for i in range(501)])
+    (failure,) = tape.events(Failure)
+    assert failure.detail == {"code": "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"}
+    assert (adapter.stats.connects, adapter.stats.transient_failures) == (2, 0)
+
+
+async def test_a_server_left_without_audio_closes_and_is_come_back_to() -> None:
+    """1011 NET-0001 after an idle time is no failure: the next audio goes over a new connection."""
+    async with SpeechServer(ServerOptions(idle_seconds=0.2), recogniser=QuietRecogniser()) as server:
+        async with FaultProxy("127.0.0.1", server.port) as proxy:
+            url = f"ws://127.0.0.1:{proxy.port}/v1/listen"
+            adapter = CustomWebSocketSTTAdapter(url, "any", vendor=_Idling(streaming()))
+            stream = adapter.stream(conn_options=ONCE)
+            push(stream, silence(0.2))
+            while not proxy.accepted or proxy.connections:
+                await asyncio.sleep(0.01)
+            push(stream, silence(0.2))
+            stream.end_input()
+            assert {event.type async for event in stream} <= {Kind.RECOGNITION_USAGE}
+            await adapter.aclose()
+    assert (adapter.stats.connects, adapter.stats.transient_failures) == (2, 0)
+
+
+@pytest.mark.parametrize(("audio", "code"), [(b"", 1011), (bytes(3200), None)])
+async def test_keepalive_holds_a_connection_on_which_audio_came(audio: bytes, code: int | None) -> None:
+    """Without any audio it does not: the server closes all the same."""
+    async with SpeechServer(ServerOptions(idle_seconds=0.3), recogniser=QuietRecogniser()) as server:
+        async with aiohttp.ClientSession() as session:
+            url = f"{server.ws_url}/v1/listen?model=nova-3&encoding=linear16&sample_rate=16000"
+            async with session.ws_connect(url, headers={"Authorization": "Token any"}) as socket:
+                if audio:
+                    await socket.send_bytes(audio)
+                loop = asyncio.get_running_loop()
+                end = loop.time() + 0.6
+                while loop.time() < end and not socket.closed:
+                    await socket.send_str(str(*talk().keepalive()))
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await socket.receive(0.1)
+                assert (socket.close_code if socket.closed else None) == code
+
+
+class _Idling(StreamingProtocol):
+    """Deepgram with idle times for tests."""
+
+    name = "deepgram"
+
+    def __init__(self, inner: StreamingProtocol) -> None:
+        self._inner = inner
+
+    def traits(self, given: Settings) -> Traits:
+        return dataclasses.replace(self._inner.traits(given), idle_seconds=0.1, keepalive_seconds=None)
+
+    def connect(self, given: Settings) -> ConnectRequest:
+        return self._inner.connect(given)
+
+    def converse(self, given: Settings) -> Conversation:
+        return self._inner.converse(given)
