@@ -51,6 +51,7 @@ _HOSTS: dict[str, str] = {
     "*.stt.speech.microsoft.com": "azure",
     "api.deepgram.com": "deepgram",
     "*.api.deepgram.com": "deepgram",
+    "api.openai.com": "openai",
 }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..recogniser import Final, Flushed, RecogniserSession, Result, SpeechEnded, SpeechStarted
+from ..recogniser import Final, Flushed, Partial, RecogniserSession, Result, SpeechEnded, SpeechStarted
 from .base import Handler, RequestFailed
 from .openai_base import OpenAIDialect
 from .websocket import SocketConversation
@@ -35,7 +35,7 @@ _MODELS_WITH_VAD = (
     "gpt-4o-mini-transcribe",
     "gpt-transcribe",
 )
-_MODELS_WITHOUT_VAD = ("gpt-realtime-whisper", "gpt-live-transcribe")
+_LIVE_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
 _MODELS_WITH_KEYWORDS = ("gpt-transcribe", "gpt-live-transcribe")
 _DEFAULT_VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 200}
 _END_SILENCE_MS = 500  # how long the recogniser hears silence before it calls speech over
@@ -77,16 +77,17 @@ class _Session(SocketConversation):
         self._languages: list[str] = []
         self._bytes = 0
         self._committed_bytes = 0
-        self._commits: deque[float] = deque()  # the client's not recognised yet: ms of audio in each
+        self._commits: deque[tuple[str, float]] = deque()  # the client's not recognised yet: item, ms of audio
         self._onset = 0.0
         self._item = _name("item")
         self._previous: str | None = None
         self._texts: list[str] = []
+        self._draft: list[str] = []
+        self._told: list[str] = []  # words of the utterance that went out as deltas
         self._configured: dict[str, Any] = {}
 
     async def begin(self) -> RecogniserSession:
         session = await self.services.recogniser.open()
-        session.configure(sample_rate=_RATE, channels=1, interim=False)
         await self.send(self._event("session.created", session=self._shown()))
         return session
 
@@ -122,6 +123,8 @@ class _Session(SocketConversation):
             raise _EventRefused("invalid_value", "Invalid 'audio'. Expected base64.", "audio") from error
         if len(audio) % 2:
             raise _EventRefused("invalid_value", "Invalid 'audio'. Expected 16-bit samples.", "audio")
+        if not self._bytes and audio:
+            self.session.configure(sample_rate=_RATE, channels=1, interim=self._model in _LIVE_MODELS)
         self._bytes += len(audio)
         await self.session.accept(audio)
 
@@ -134,7 +137,10 @@ class _Session(SocketConversation):
                 f" {_MIN_COMMIT_MS}ms of audio, but buffer only has {have:.2f}ms of audio.",
             )
         self._committed_bytes = self._bytes
-        self._commits.append(have)
+        item = self._item
+        for message in self._committed():
+            await self.send(message)
+        self._commits.append((item, have))
         await self.session.flush()
 
     def _update(self, session: Any) -> None:
@@ -148,13 +154,13 @@ class _Session(SocketConversation):
         transcription = _at(given, "transcription")
         model = transcription.get("model", self._model)
         param = "session.audio.input.transcription"
-        if model not in (*_MODELS_WITH_VAD, *_MODELS_WITHOUT_VAD, self.services.recogniser.name):
+        if model not in (*_MODELS_WITH_VAD, *_LIVE_MODELS, self.services.recogniser.name):
             raise _EventRefused("invalid_model", f"Invalid {param}.model: there is no model {model!r}", param)
         if model not in _MODELS_WITH_KEYWORDS and (transcription.keys() & {"keywords", "languages"}):
             raise _EventRefused("invalid_value", f"{model} takes neither keywords nor languages", param)
         self._languages = self._checked_languages(transcription, param)
-        vad = given.get("turn_detection", None if model in _MODELS_WITHOUT_VAD else self._vad)
-        if vad is not None and model in _MODELS_WITHOUT_VAD:
+        vad = given.get("turn_detection", None if model in _LIVE_MODELS else self._vad)
+        if vad is not None and model in _LIVE_MODELS:
             param = "session.audio.input.turn_detection"
             raise _EventRefused("invalid_value", f"turn_detection is not supported for {model}", param)
         if vad is not None and (
@@ -174,44 +180,50 @@ class _Session(SocketConversation):
             raise _EventRefused("invalid_value", f"Invalid language: {error}", f"{param}.language") from error
 
     def messages(self, result: Result) -> list[dict[str, Any]]:
+        item = self._commits[0][0] if self._commits else self._item
         if isinstance(result, SpeechStarted) and self._vad is not None:
             self._onset = result.at
             start = max(round(result.at * 1000) - int(self._vad["prefix_padding_ms"]), 0)
-            return [
-                self._event("input_audio_buffer.speech_started", audio_start_ms=start, item_id=self._item),
-            ]
+            return [self._event("input_audio_buffer.speech_started", audio_start_ms=start, item_id=item)]
+        if isinstance(result, Partial):
+            return self._stable_deltas(item, result.text.split())
         if isinstance(result, Final):
+            rest = result.text.split()[len(self._told) :]
+            deltas = self._deltas(item, rest) if self._model in _LIVE_MODELS else []
             self._texts.append(result.text)
-            # without turn detection the text of what is not committed yet may come already
-            return self._deltas(result.text, len(self._texts) > 1) if self._vad is None else []
+            self._draft, self._told = [], []
+            return deltas
         if isinstance(result, SpeechEnded) and self._vad is not None:
             return self._speech_stopped(result.at)
         if isinstance(result, Flushed):
-            return self._flushed()
+            return self._completed(*self._commits.popleft())
         return []
 
     def _speech_stopped(self, at: float) -> list[dict[str, Any]]:
         if self._commits:
-            return []  # the client was first: the item is committed by its commit
+            return []  # the client was first: the item is that of its commit
+        item = self._item
         self._committed_bytes = self._bytes
         end = min(round(at * 1000) + _END_SILENCE_MS, round(_milliseconds(self._bytes)))
-        stopped = self._event("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=self._item)
-        return [stopped, *self._item_committed((at - self._onset) * 1000)]
+        stopped = self._event("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=item)
+        return [stopped, *self._committed(), *self._completed(item, (at - self._onset) * 1000)]
 
-    def _flushed(self) -> list[dict[str, Any]]:
-        return self._item_committed(self._commits.popleft())
-
-    def _item_committed(self, milliseconds: float) -> list[dict[str, Any]]:
-        """An item of *milliseconds* of audio, and its transcript: the texts so far."""
-        item, previous, texts = self._item, self._previous, self._texts
-        self._item, self._previous, self._texts = _name("item"), item, []
+    def _committed(self) -> list[dict[str, Any]]:
+        """The audio so far becomes an item."""
+        item, previous = self._item, self._previous
+        self._item, self._previous = _name("item"), item
         content = [{"type": "input_audio", "transcript": None}]
         shown = {"id": item, "type": "message", "status": "completed", "role": "user", "content": content}
-        text = " ".join(texts)
-        deltas = self._deltas(text, False, item) if self._vad is not None else []
         return [
             self._event("input_audio_buffer.committed", item_id=item, previous_item_id=previous),
             self._event("conversation.item.added", item=shown, previous_item_id=previous),
+        ]
+
+    def _completed(self, item: str, milliseconds: float) -> list[dict[str, Any]]:
+        """The transcript of an item of so much audio: the texts so far."""
+        deltas = [] if self._model in _LIVE_MODELS else self._deltas(item, " ".join(self._texts).split())
+        text, self._texts, self._told = " ".join(self._texts), [], []
+        return [
             *deltas,
             self._event(
                 "conversation.item.input_audio_transcription.completed",
@@ -222,12 +234,25 @@ class _Session(SocketConversation):
             ),
         ]
 
-    def _deltas(self, text: str, more: bool, item: str = "") -> list[dict[str, Any]]:
-        """A word a delta; the first of *more* text begins with a space."""
-        words = text.split()
-        pieces = [f" {word}" if number or more else word for number, word in enumerate(words)]
+    def _stable_deltas(self, item: str, draft: list[str]) -> list[dict[str, Any]]:
+        """Live models write while they listen, and take nothing back: words two drafts in a row agree on."""
+        agreed = 0
+        for before, now in zip(self._draft, draft, strict=False):
+            if before != now:
+                break
+            agreed += 1
+        self._draft = draft
+        return self._deltas(item, draft[len(self._told) : agreed])
+
+    def _deltas(self, item: str, words: list[str]) -> list[dict[str, Any]]:
+        """A word a delta; all but the first of an item begin with a space."""
         kind = "conversation.item.input_audio_transcription.delta"
-        return [self._event(kind, item_id=item or self._item, content_index=0, delta=piece) for piece in pieces]
+        messages = []
+        for word in words:
+            first = not self._told and (not self._texts or self._model not in _LIVE_MODELS)
+            self._told.append(word)
+            messages.append(self._event(kind, item_id=item, content_index=0, delta=word if first else f" {word}"))
+        return messages
 
     def _usage(self, text: str, seconds: float) -> dict[str, Any]:
         if self._model == "whisper-1":
