@@ -61,7 +61,7 @@ def _refuse_hints(settings: Settings) -> None:
 def _hints(settings: Settings) -> tuple[list[str], list[str]]:
     """Keywords and languages, as ``gpt-transcribe`` and ``gpt-live-transcribe`` take them."""
     keywords = dict.fromkeys([*settings.keyterms, *(settings.options.get("keywords") or ())])
-    languages = settings.options.get("languages") or [settings.language] if settings.language else []
+    languages = settings.options.get("languages") or ([settings.language] if settings.language else [])
     return list(keywords), list(dict.fromkeys(str(tag).partition("-")[0].lower() for tag in languages))
 
 
