@@ -320,18 +320,22 @@ async def talk(case: VendorCase, server: Server) -> Talk:
 
 
 async def interrupted_talk(case: VendorCase, server: Server, cut: Callable[[], None]) -> Talk:
-    """Say the first line, and :func:`cut` the connection in the middle of it."""
+    """Say the first line, then the second, and :func:`cut` the connection in the middle of that."""
     tape = Tape()
     adapter = case.streaming(server, tape, on_failure="degrade")
     stream = adapter.stream(conn_options=ONCE)
-    events: list[stt.SpeechEvent] = []
-    line = spoken(LINES[0])
+    phases: list[list[stt.SpeechEvent]] = [[], []]
+    before, line = spoken(LINES[0]) + silence(0.9), spoken(LINES[1])
     middle = len(line) * 6 // 10 // 2 * 2
     try:
         with Watch(case, adapter, stream):
+            push(stream, before)
+            if not case.has("endpoints", "streaming"):
+                stream.flush()
+            await _until_said(stream, LINES[0], phases[0])
             push(stream, line[:middle])
             if case.has("interims", "streaming") or case.has("speech_events", "streaming"):
-                events.append(await _next(stream))
+                phases[1].append(await _next(stream))
             else:
                 await stream.wait_for_room(0.06)
             cut()
@@ -339,11 +343,12 @@ async def interrupted_talk(case: VendorCase, server: Server, cut: Callable[[], N
             stream.end_input()
             with contextlib.suppress(StopAsyncIteration):
                 while True:
-                    events.append(await _next(stream))
+                    phases[1].append(await _next(stream))
     finally:
         await stream.aclose()
         await adapter.aclose()
-    return Talk(tape, [events], [len(line) / 2 / RATE], adapter.stats.reconnects)
+    seconds = [len(before) / 2 / RATE, len(before + line) / 2 / RATE]
+    return Talk(tape, phases, seconds, adapter.stats.reconnects)
 
 
 async def say_nothing(
