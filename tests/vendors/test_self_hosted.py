@@ -17,8 +17,8 @@ from agents.providers.vendors import find_vendor
 VENDORS = ["vosk", "jambonz", "sherpa_onnx", "whisperlive", "funasr"]
 
 _NAMES = """
-    type mode text partial result alternatives is_final segments segment start end word conf timestamp status message
-    completed transcript confidence language error is_end uid
+    type mode text partial result alternatives is_final segments segment start end word conf timestamp status
+    message completed transcript confidence language error is_end uid
 """
 _KEYS = st.sampled_from(_NAMES.split())
 _WORDS = st.sampled_from(

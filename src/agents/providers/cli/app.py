@@ -25,7 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 vendors_app = typer.Typer(
-    help="The vendors Voxport knows.\n\nExamples:\n\n    voxport vendors\n\n    voxport vendors show deepgram",
+    help="The vendors Voxport knows.\n\nExamples:\n\n    voxport vendors\n\n    voxport vendors show deepgram\n\n"
+    "    voxport vendors new acme\n\n    voxport vendors lint acme.yaml",
     rich_markup_mode="rich",
 )
 app.add_typer(vendors_app, name="vendors")
@@ -262,21 +263,73 @@ def serve(
 
 
 @vendors_app.callback(invoke_without_command=True)
-def list_vendors(context: typer.Context) -> None:
-    """List them."""
+def list_vendors(
+    context: typer.Context,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As the page docs/vendors.md, built-in vendors only.")
+    ] = False,
+) -> None:
+    """List them, with what each can do."""
     if context.invoked_subcommand is None:
         with plain_errors():
-            from .vendor_list import print_vendors
+            from .vendor_list import print_page, print_vendors
 
-            print_vendors()
+            print_page() if markdown else print_vendors()
 
 
 @vendors_app.command("show")
 def show_vendor(
     name: Annotated[str, typer.Argument(help="A name from the list, or the path of a profile.")],
 ) -> None:
-    """Show one vendor: how it is reached, its key, models and options."""
+    """Show one vendor: where it is, its key, models, what it can do, and its options.
+
+    Examples:
+
+        voxport vendors show deepgram
+
+        voxport vendors show ./acme.yaml
+    """
     with plain_errors():
         from .vendor_list import print_vendor
 
         print_vendor(name)
+
+
+@vendors_app.command("new")
+def new_vendor(
+    name: Annotated[str, typer.Argument(help="What the vendor is to be called, such as acme.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. Default: NAME.yaml, here.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a file to begin a vendor of your own with.
+
+    It is sound as it is, and says what to change. docs/add-your-vendor.md goes through it.
+
+    Examples:
+
+        voxport vendors new acme
+    """
+    with plain_errors():
+        from .vendor_new import write_starting_file
+
+        write_starting_file(name, output, force=force)
+
+
+@vendors_app.command("lint")
+def lint_vendors(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Vendor files.")],
+) -> None:
+    """Say what is wrong with vendor files, and what to do about it.
+
+    One line for each problem, as file:line: where: remedy. The exit status is 1 when there is one.
+
+    Examples:
+
+        voxport vendors lint acme.yaml
+    """
+    with plain_errors():
+        from .vendor_list import lint_files
+
+        raise typer.Exit(lint_files(files))
