@@ -150,21 +150,24 @@ def _shown_message(message: WireMessage, scrub: Scrub) -> Any:
         return {"text": text}
 
 
-def _received(message: str | bytes, scrub: Scrub) -> Any:
+def _received(message: str | bytes, scrub: Scrub) -> Line | str | list[str]:
+    """What a replay gives the protocol again: a JSON object laid open, other text as it is, bytes in a list."""
     if isinstance(message, bytes):
-        return {"base64": base64.b64encode(message).decode()}
+        return [base64.b64encode(message).decode()]
     try:
         value = json.loads(message)
     except ValueError:
-        return {"raw": scrub(message)}
-    # laid open where that loses nothing: it is what a replay gives the protocol again
-    return json.loads(scrub(json.dumps(value))) if isinstance(value, dict) else {"raw": scrub(message)}
+        value = None
+    if not isinstance(value, dict):
+        return scrub(message)
+    laid_open: Line = json.loads(scrub(json.dumps(value)))
+    return laid_open
 
 
-def _unreceived(shown: Line) -> str | bytes:
-    if set(shown) == {"base64"}:
-        return base64.b64decode(shown["base64"])
-    return str(shown["raw"]) if set(shown) == {"raw"} else json.dumps(shown)
+def _unreceived(shown: Line | str | list[str]) -> str | bytes:
+    if isinstance(shown, list):
+        return base64.b64decode(shown[0])
+    return shown if isinstance(shown, str) else json.dumps(shown)
 
 
 def _shown_request(request: HttpRequest, scrub: Scrub) -> Line:
