@@ -431,3 +431,101 @@ def test_a_token_that_is_refused_later_is_asked_for_again(
     assert verdicts == [Verdict.PERMANENT, Verdict.TRANSIENT]
     asked: Any = next(protocol.recognise(AUDIO, with_account()))
     assert asked.url == ACCOUNT["token_uri"]
+
+
+# --- recordings in a bucket ---
+
+
+def long_flow(protocol: google.GoogleBatch, **fields: Any) -> Any:
+    """A flow for a recording of more than a minute, up to the request that begins the operation."""
+    flow: Any = protocol.recognise(LONG, with_account(**{"options": {"bucket": "my calls"}, **fields}))
+    next(flow)
+    upload = flow.send(answer({"access_token": "ya29.a", "expires_in": 3600}))
+    assert upload.url.startswith(
+        "https://storage.googleapis.com/upload/storage/v1/b/my%20calls/o?uploadType=media&name="
+    )
+    assert upload.body == LONG.data and upload.headers["Authorization"] == "Bearer ya29.a"
+    return flow
+
+
+def test_a_long_recording_is_uploaded_recognised_and_deleted(protocol: google.GoogleBatch) -> None:
+    flow = long_flow(protocol)
+    submit = flow.send(answer({}))
+    assert submit.url == "https://speech.googleapis.com/v1/speech:longrunningrecognize"
+    sent = body(submit)
+    assert sent["audio"]["uri"].startswith("gs://my calls/voxport-") and "content" not in sent["audio"]
+    assert sent["config"]["sampleRateHertz"] == 8000
+    waits = []
+    step = flow.send(answer({"name": "123"}))
+    for _ in range(5):
+        waits.append(step.seconds)
+        poll = flow.send(None)
+        assert (poll.method, poll.url) == ("GET", "https://speech.googleapis.com/v1/operations/123")
+        step = flow.send(answer({"name": "123", "metadata": {}}))
+    assert waits == [1.0, 2.0, 3.0, 5.0, 5.0]
+    flow.send(None)
+    results = [{"alternatives": [{"transcript": "hello"}]}]
+    delete = flow.send(answer({"name": "123", "done": True, "response": {"results": results}}))
+    assert delete.method == "DELETE"
+    assert delete.url.startswith("https://storage.googleapis.com/storage/v1/b/my%20calls/o/voxport-")
+    assert end_of(flow, {}).text == "hello"
+
+
+@pytest.mark.parametrize("shape", ["inlineResult", "transcript"])
+def test_version_2_recognises_a_long_recording_by_file(protocol: google.GoogleBatch, shape: str) -> None:
+    flow = long_flow(protocol, url=V2)
+    submit = flow.send(answer({}))
+    assert submit.url == V2.replace(":recognize", ":batchRecognize")
+    sent = body(submit)
+    (file,) = sent["files"]
+    assert sent["recognitionOutputConfig"] == {"inlineResponseConfig": {}} and sent["config"]["model"] == "long"
+    flow.send(answer({"name": "projects/p/locations/eu/operations/9"}))
+    poll = flow.send(None)
+    assert poll.url == "https://eu-speech.googleapis.com/v2/projects/p/locations/eu/operations/9"
+    transcript = {"results": [{"alternatives": [{"transcript": "hello"}]}]}
+    found = {"inlineResult": {"transcript": transcript}} if shape == "inlineResult" else {"transcript": transcript}
+    response = {"results": {file["uri"]: found}, "totalBilledDuration": "61s"}
+    flow.send(answer({"name": "9", "done": True, "response": response}))
+    recognition = end_of(flow, {})
+    assert recognition.text == "hello"
+    assert recognition.usage is not None and recognition.usage.audio_seconds == 61.0
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {"error": {"code": 14, "message": "busy"}},
+        {"response": {"results": {"gs://f": {"error": {"code": 8, "message": "busy"}}}}},
+    ],
+)
+def test_an_operation_that_fails_may_pass(protocol: google.GoogleBatch, outcome: dict[str, Any]) -> None:
+    flow = long_flow(protocol)
+    flow.send(answer({}))
+    flow.send(answer({"name": "1", "done": True, **outcome}))
+    assert protocol.judge_result(end_of(flow, {})) is Verdict.TRANSIENT
+
+
+def test_an_operation_that_fails_for_good_says_why(protocol: google.GoogleBatch) -> None:
+    flow = long_flow(protocol)
+    flow.send(answer({}))
+    flow.send(answer({"name": "1", "done": True, "error": {"code": 3, "message": "bad encoding"}}))
+    with pytest.raises(ValueError, match="the job failed: bad encoding"):
+        flow.send(answer({}))
+
+
+@pytest.mark.parametrize(
+    "job", [[], {}, {"done": True}, {"done": True, "response": []}, {"done": True, "error": "x"}]
+)
+def test_what_is_no_operation_is_refused(protocol: google.GoogleBatch, job: Any) -> None:
+    flow = long_flow(protocol)
+    flow.send(answer({}))
+    with pytest.raises(ValueError, match="operation"):
+        flow.send(answer(job))
+        flow.send(answer({}))
+
+
+def test_what_is_too_large_for_one_request_goes_through_the_bucket_too(protocol: google.GoogleBatch) -> None:
+    large = Pcm(bytes(2 * 2 * 48000 * 40), 48000, 2)
+    flow = protocol.recognise(large, settings())
+    with pytest.raises(ValueError, match="option bucket"):
+        next(flow)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound, Unauthorized
 from google.auth.exceptions import RefreshError
-from google.cloud import speech_v1, speech_v2
+from google.cloud import speech_v1, speech_v2, storage
 from google.oauth2 import service_account
 
 from agents.providers.local import ServerOptions, ServerProcess
@@ -62,14 +62,18 @@ def with_key(version: Any, server: ServerProcess, key: str = API_KEY) -> Any:
     return version.SpeechClient(transport="rest", client_options=options)
 
 
-def with_account(version: Any, server: ServerProcess, **changes: Any) -> Any:
-    credentials = service_account.Credentials.from_service_account_info(
+def credentials(server: ServerProcess, **changes: Any) -> service_account.Credentials:
+    return service_account.Credentials.from_service_account_info(
         account(server, **changes),
         scopes=["https://www.googleapis.com/auth/cloud-platform"],
         subject="voice@voxport.example",  # else it signs its own tokens and asks nobody for one
     )
+
+
+def with_account(version: Any, server: ServerProcess, **changes: Any) -> Any:
+    given = credentials(server, **changes)
     options = {"api_endpoint": server.url}
-    return version.SpeechClient(transport="rest", client_options=options, credentials=credentials)
+    return version.SpeechClient(transport="rest", client_options=options, credentials=given)
 
 
 async def recognise(client: Any, request: dict[str, Any]) -> Any:
@@ -193,3 +197,59 @@ async def test_errors_are_those_of_the_api(server: ServerProcess) -> None:
         transport="rest", client_options={"api_endpoint": server.url}, credentials=stale
     )
     await error(client, v1_request(), Unauthorized, "invalid authentication credentials")
+
+
+async def test_a_recording_in_a_bucket_is_recognised_by_an_operation(server: ServerProcess) -> None:
+    """Put there by google-cloud-storage, recognised by both versions, and deleted."""
+
+    def run() -> tuple[Any, Any, int]:
+        options = {"api_endpoint": server.url}
+        with_storage = storage.Client("voxport", credentials=credentials(server), client_options=options)
+        try:
+            blob = with_storage.bucket("calls").blob("a/b c.raw")
+            blob.upload_from_string(TWICE, content_type="application/octet-stream")
+            uri = "gs://calls/a/b c.raw"
+            with with_account(speech_v1, server) as v1, with_account(speech_v2, server) as v2:
+                request = v1_request(enable_word_time_offsets=True)
+                request["audio"] = speech_v1.RecognitionAudio(uri=uri)
+                first = v1.long_running_recognize(**request).result(timeout=30)
+                config = v2_request(enable_word_time_offsets=True)["request"].config
+                batch = speech_v2.BatchRecognizeRequest(
+                    recognizer="projects/voxport/locations/global/recognizers/_",
+                    config=config,
+                    files=[speech_v2.BatchRecognizeFileMetadata(uri=uri)],
+                    recognition_output_config=speech_v2.RecognitionOutputConfig(
+                        inline_response_config=speech_v2.InlineOutputConfig()
+                    ),
+                )
+                second = v2.batch_recognize(request=batch).result(timeout=30).results[uri]
+            blob.delete()
+            return first, second, len(list(with_storage.bucket("calls").list_blobs()))
+        finally:
+            with_storage.close()
+
+    first, second, left = await in_thread(run)
+    assert text(first) == text(second.inline_result.transcript) == f"{LINES[0]} {LINES[2]}"
+    assert (
+        first.total_billed_time.total_seconds() >= 5 and second.metadata.total_billed_duration.total_seconds() >= 5
+    )
+    assert left == 0
+
+
+async def test_an_operation_that_fails_says_why(server: ServerProcess) -> None:
+    def run() -> None:
+        with with_account(speech_v1, server) as client:
+            request = {**v1_request(), "audio": speech_v1.RecognitionAudio(uri="gs://calls/none.raw")}
+            client.long_running_recognize(**request).result(timeout=30)
+
+    with pytest.raises(NotFound, match="Requested entity was not found"):
+        await in_thread(run)
+
+
+async def test_a_long_recording_is_not_taken_inline(server: ServerProcess) -> None:
+    def run() -> None:
+        with with_key(speech_v1, server) as client:
+            client.long_running_recognize(**v1_request())
+
+    with pytest.raises(BadRequest, match="Please use a GCS URI"):
+        await in_thread(run)

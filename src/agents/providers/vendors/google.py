@@ -230,18 +230,25 @@ def _finished(job: dict[str, Any]) -> Any:
     Raises:
         ValueError: the job failed for good.
     """
-    error, reply = job.get("error"), job.get("response") or {}
-    if not error and isinstance(reply.get("results"), dict):  # of version 2, by file
-        file = next(iter(reply["results"].values()), None) or {}
-        error = file.get("error")
-        transcript = (file.get("inlineResult") or {}).get("transcript") or file.get("transcript") or {}
-        reply = {**transcript, "metadata": file.get("metadata") or {}}
-        reply["metadata"].setdefault("totalBilledDuration", job["response"].get("totalBilledDuration"))
+    error, reply = _mapping(job.get("error")), _mapping(job.get("response"))
+    if isinstance(reply.get("results"), dict):  # of version 2, by file
+        file = _mapping(next(iter(reply["results"].values()), None))
+        error = error or _mapping(file.get("error"))
+        transcript = _mapping(file.get("inlineResult")).get("transcript") or file.get("transcript")
+        billed = {"totalBilledDuration": reply.get("totalBilledDuration")}
+        reply = {**_mapping(transcript), "metadata": {**billed, **_mapping(file.get("metadata"))}}
     if not error:
+        if not isinstance(job.get("response"), dict):
+            raise ValueError("the operation ended without a response")
         return reply
     if error.get("code") in _CODES_THAT_MAY_PASS:
         return Recognition("", metadata={"verdict": Verdict.TRANSIENT, "message": error.get("message")})
     raise ValueError(f"the job failed: {error.get('message')}")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """*value* where it is an object; an empty one otherwise."""
+    return value if isinstance(value, dict) else {}
 
 
 def _vendor() -> Vendor:

@@ -87,11 +87,16 @@ class GoogleSpeechV1(GoogleDialect):
 
     async def _recognise(self, request: web.Request) -> web.StreamResponse:
         body = checked(await json_object(request), {"config": dict, "audio": dict, "name": str}, "request")
-        config = checked(body.get("config", {}), _V1_CONFIG, "config")
+        config = self.checked_config(body.get("config", {}))
         audio = checked(body.get("audio", {}), {"content": str, "uri": str}, "audio")
         transcript = await self.hear(config, _content(audio.get("content")))
         _check_length(transcript)
         return web.json_response(self.reply(config, transcript))
+
+    @staticmethod
+    def checked_config(config: Any) -> dict[str, Any]:
+        """*config* as a RecognitionConfig. Raises `RequestFailed`."""
+        return checked(config, _V1_CONFIG, "config")
 
     async def hear(self, config: dict[str, Any], data: bytes) -> Transcript:
         """What *data* says, read as *config* tells."""
@@ -155,10 +160,15 @@ class GoogleSpeechV2(GoogleDialect):
             raise RequestFailed(404, f"Unable to find Recognizer: {request.path.rpartition(':')[0][4:]}")
         known = {"recognizer": str, "config": dict, "configMask": str, "content": str, "uri": str}
         body = checked(await json_object(request), known, "request")
-        config = checked(body.get("config", {}), _V2_CONFIG, "config")
+        config = self.checked_config(body.get("config", {}))
         transcript = await self.hear(config, _content(body.get("content")))
         _check_length(transcript)
         return web.json_response(self.reply(config, transcript))
+
+    @staticmethod
+    def checked_config(config: Any) -> dict[str, Any]:
+        """*config* as a RecognitionConfig. Raises `RequestFailed`."""
+        return checked(config, _V2_CONFIG, "config")
 
     async def hear(self, config: dict[str, Any], data: bytes) -> Transcript:
         """What *data* says, read as *config* tells."""

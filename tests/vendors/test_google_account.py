@@ -1,0 +1,108 @@
+"""Google Cloud Speech with a service account on the embedded server: tokens, long recordings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from conformance import API_KEY, LINES, RATE, plain, silence, spoken
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from livekit import rtc
+from livekit.agents import APIConnectOptions, APIError, APIStatusError
+
+from agents.providers.adapters import CustomHTTPSTTAdapter
+from agents.providers.local import ServerOptions, ServerProcess
+from agents.providers.vendors import google
+
+ONCE = APIConnectOptions(max_retry=0, timeout=10.0)
+PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+LONG = spoken(LINES[0]) + silence(60.0) + spoken(LINES[2])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server() -> AsyncIterator[ServerProcess]:
+    """One that knows a service account."""
+    options = ServerOptions(streams=2, api_keys=(API_KEY, PUBLIC_PEM.decode()), queue_seconds=30.0)
+    async with ServerProcess(options) as process:
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google, "_POLL_SECONDS", (0.01,))
+
+
+def adapter(server: ServerProcess, *, key: Any = PRIVATE_KEY, **options: Any) -> CustomHTTPSTTAdapter:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {
+        "type": "service_account",
+        "private_key_id": "k1",
+        "private_key": pem.decode(),
+        "client_email": "voice@voxport.iam.gserviceaccount.com",
+        "token_uri": f"{server.url}/token",
+    }
+    return CustomHTTPSTTAdapter(
+        f"{server.url}/v1/speech:recognize",
+        vendor="google",
+        options={"credentials": account, "storage_url": server.url, **options},
+        on_failure="raise",
+    )
+
+
+async def heard(stt: CustomHTTPSTTAdapter, pcm: bytes) -> Any:
+    """The result for *pcm*."""
+    frame = rtc.AudioFrame(pcm, RATE, 1, len(pcm) // 2)
+    return (await asyncio.wait_for(stt.recognize([frame], conn_options=ONCE), 30)).alternatives[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"project": "voxport"}], ids=["v1", "v2"])
+async def test_a_service_account_is_heard(server: ServerProcess, options: dict[str, Any]) -> None:
+    stt = adapter(server, **options)
+    results = await asyncio.gather(*(heard(stt, spoken(LINES[2])) for _ in range(2)))
+    assert [plain(result.text) for result in results] == [LINES[2]] * 2
+    await stt.aclose()
+
+
+async def test_an_account_the_service_does_not_know_is_a_permanent_failure(server: ServerProcess) -> None:
+    stt = adapter(server, key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    with pytest.raises(APIStatusError, match="the service account is refused: invalid_grant") as caught:
+        await heard(stt, silence(0.3))
+    assert caught.value.retryable is False
+    assert "PRIVATE" not in str(caught.value)
+    await stt.aclose()
+
+
+@pytest.mark.parametrize("options", [{}, {"project": "voxport"}], ids=["v1", "v2"])
+async def test_a_recording_of_more_than_a_minute_goes_through_the_bucket(
+    server: ServerProcess, options: dict[str, Any]
+) -> None:
+    """And nothing is left in it."""
+    stt = adapter(server, bucket="calls", **options)
+    result = await heard(stt, LONG)
+    assert plain(result.text) == f"{LINES[0]} {LINES[2]}"
+    assert result.words and 60 < float(result.words[-1].end_time) < 70
+    flow = google.VENDOR.batch._tokens._kept  # type: ignore[union-attr]
+    token = next(iter(flow.values())).value
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with client.get(f"{server.url}/storage/v1/b/calls/o", headers=headers) as response:
+            assert (await response.json())["items"] == []
+    await stt.aclose()
+
+
+async def test_without_a_bucket_a_long_recording_is_refused_before_it_is_sent(server: ServerProcess) -> None:
+    stt = adapter(server)
+    with pytest.raises(APIError, match="name a bucket of Cloud Storage in the option bucket") as caught:
+        await heard(stt, bytes(2 * RATE * 61))
+    assert caught.value.retryable is False
+    await stt.aclose()
