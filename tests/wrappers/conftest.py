@@ -47,8 +47,12 @@ class Service:
         if isinstance(answer, tuple):
             return web.json_response({"error": f"no {KEY}"}, status=answer[0], headers=answer[1])
         if request.path == "/v1/listen":  # as Deepgram answers
-            best = {"transcript": answer, "confidence": 0.9, "words": []}
-            return web.json_response({"results": {"channels": [{"alternatives": [best]}]}, "metadata": {}})
+            words = [
+                {"word": word, "start": 0.1 * n, "end": 0.1 * n + 0.1} for n, word in enumerate(answer.split())
+            ]
+            best = {"transcript": answer, "confidence": 0.9, "words": words}
+            results = {"channels": [{"alternatives": [best]}]}
+            return web.json_response({"results": results, "metadata": {"request_id": "r-1"}})
         return web.json_response({"text": answer})
 
 
