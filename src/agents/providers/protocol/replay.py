@@ -195,6 +195,13 @@ class ReplayBuffer:
                 loud += min(count, position + count - self.acknowledged)
         return loud / self.sample_rate
 
+    def quiet_seconds(self, peak: int) -> float:
+        """Seconds from the end of what is final to the first chunk that exceeds *peak* (of 32767) anywhere."""
+        for position, samples, _ in self._chunks:
+            if position + len(samples) // _BYTES_PER_SAMPLE > self.acknowledged and is_loud(samples, peak):
+                return max(position - self.acknowledged, 0) / self.sample_rate
+        return (self.end - self.acknowledged) / self.sample_rate
+
     @property
     def unsent(self) -> int:
         """Samples that wait to be sent on this connection."""
