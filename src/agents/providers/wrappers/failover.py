@@ -1,0 +1,404 @@
+"""Several recognisers as one: when one fails or falls silent, the next goes on, and no word is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from livekit.agents import APIConnectionError, APIConnectOptions, APIError, stt, utils, vad
+from livekit.agents.language import LanguageCode
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
+
+from ..base import ConfigurationError
+from ..stt.adapter import OnFailure, check_choice, given
+from .failover_breaker import Breaker, BreakerOptions
+from .failover_segments import SegmentedSTT, recognise_or_raise
+from .failover_stream import FailoverStream
+
+if TYPE_CHECKING:
+    from livekit.agents.llm.chat_context import MetricsMetadata
+    from livekit.agents.voice.events import ConversationItemAddedEvent
+
+__all__ = ["FailoverSTTAdapter", "FailoverStats"]
+
+logger = logging.getLogger("agents.providers.wrappers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    silence_limit: float
+    replay_seconds: float
+    attempt_timeout: float
+    on_failure: OnFailure
+    probe: Literal["background", "next_utterance"]
+    speech_by: Literal["energy", "vad"]
+
+
+@dataclass(slots=True)
+class FailoverStats:
+    """What an adapter has been through, counted since it was made. Durations are seconds of audio."""
+
+    switches: int = 0
+    silences: int = 0
+    replayed_seconds: float = 0.0
+    dropped_seconds: float = 0.0
+    empty_results: int = 0
+
+    def as_dict(self) -> dict[str, float]:
+        """The counters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
+    """An ordered list of recognisers that works as long as one of them does.
+
+    A stream goes on with the next member when the active one raises, ends its stream, reports one error after the
+    other, or says nothing although somebody speaks. The next one is given all audio no FINAL has covered.
+
+    Emits what LiveKit's ``FallbackAdapter`` emits: ``metrics_collected`` and ``error`` of the members, each once
+    (an ``error`` is ``recoverable`` as long as this adapter goes on), and ``stt_availability_changed``.
+
+    Args:
+        members: any STTs, the preferred one first: Voxport's, LiveKit's plugins, wrapped ones. They may differ in
+            vendor, sample rate and kind. They are not closed by :meth:`aclose`.
+        vad: finds the utterances for members that only recognise recordings, and with ``speech_by="vad"`` tells
+            whether somebody speaks. It is not closed either.
+        silence_limit: seconds a member may say nothing about speech. It must be longer than the silence by which
+            the vendors tell the end of an utterance.
+        replay_seconds: how much audio that is not final is kept for the next member.
+        on_failure: when all members are down, ``"degrade"`` keeps trying with growing waits and keeps the audio;
+            a recording gets an empty FINAL. ``"raise"`` raises after ``conn_options.max_retry`` more rounds.
+            Failures no member can recover from (wrong keys) raise in both.
+        attempt_timeout: seconds one member may take for a recording.
+        breaker_failures: so many failures in a row take a member out of use.
+        breaker_seconds: for how long; it doubles with each failed trial.
+        breaker_max_seconds: and for how long at most.
+        probe: how a member comes back into use: ``"background"`` lets it hear the next speech beside the active
+            one (which the vendor bills); ``"next_utterance"`` hands it the next utterance.
+        speech_by: ``"energy"`` costs next to nothing and takes any loud sound for speech; ``"vad"`` runs *vad* on
+            all audio.
+
+    Raises:
+        ConfigurationError: with what to change.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[stt.STT[Any]],
+        *,
+        vad: vad.VAD | None = None,
+        silence_limit: float = 5.0,
+        replay_seconds: float = 60.0,
+        on_failure: OnFailure = "degrade",
+        attempt_timeout: float = 10.0,
+        breaker_failures: int = 1,
+        breaker_seconds: float = 5.0,
+        breaker_max_seconds: float = 60.0,
+        probe: Literal["background", "next_utterance"] = "background",
+        speech_by: Literal["energy", "vad"] = "energy",
+    ) -> None:
+        _check_members(members)
+        check_choice(on_failure, ("degrade", "raise"), setting="on_failure")
+        check_choice(probe, ("background", "next_utterance"), setting="probe")
+        check_choice(speech_by, ("energy", "vad"), setting="speech_by")
+        if speech_by == "vad" and vad is None:
+            raise ConfigurationError('speech_by="vad" needs a VAD: give one as vad=…')
+        for name, value in {
+            "silence_limit": silence_limit,
+            "replay_seconds": replay_seconds,
+            "attempt_timeout": attempt_timeout,
+        }.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise ConfigurationError(f"{name} must be more than 0 seconds, not {value!r}")
+        breaker = BreakerOptions(
+            failures=breaker_failures, seconds=breaker_seconds, max_seconds=breaker_max_seconds
+        )
+        self.members = tuple(members)
+        """As they were given."""
+        self._members = [_as_streaming(member, vad) for member in members]
+        super().__init__(capabilities=_combined(self._members))
+        self.stats = FailoverStats()
+        self._options = _Options(silence_limit, replay_seconds, attempt_timeout, on_failure, probe, speech_by)
+        self._vad = vad
+        self._vad_interval = vad.capabilities.update_interval if vad is not None else 0.0
+        self._breakers = [Breaker(breaker) for _ in members]
+        self._active = 0
+        self._streams: weakref.WeakSet[FailoverStream] = weakref.WeakSet()
+        self._trials: set[asyncio.Task[None]] = set()
+        self._recognize_metrics_needed = False  # the members report theirs
+        self._handlers: list[tuple[stt.STT[Any], str, Callable[..., None]]] = []
+        for place, member in enumerate(self._members):
+            source = member.wrapped_stt if isinstance(member, SegmentedSTT) else member
+            self._listen(source, "metrics_collected", self._on_metrics)
+            self._listen(source, "error", self._error_handler(place))
+
+    def _listen(self, source: stt.STT[Any], event: Any, handler: Callable[..., None]) -> None:
+        source.on(event, handler)
+        self._handlers.append((source, event, handler))
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def active(self) -> stt.STT[Any]:
+        """The member that serves, or did so last."""
+        return self.members[self._active]
+
+    @property
+    def available(self) -> tuple[bool, ...]:
+        """Which members are in use, in order."""
+        return tuple(breaker.closed for breaker in self._breakers)
+
+    @property
+    def model(self) -> str:
+        return self.active.model
+
+    @property
+    def provider(self) -> str:
+        return self.active.provider
+
+    @property
+    def metrics_metadata(self) -> MetricsMetadata:
+        return self.active.metrics_metadata
+
+    @property
+    def capabilities(self) -> stt.STTCapabilities:
+        """What holds whoever serves. Computed anew, since members may change theirs."""
+        self._capabilities = _combined(self._members)
+        return self._capabilities
+
+    # ------------------------------------------------------------------ streams
+
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions | None = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> FailoverStream:
+        """A stream for one caller's audio."""
+        if not self._capabilities.streaming:
+            raise ConfigurationError("no member streams: give a VAD as vad=…, and recordings are cut by it")
+        return FailoverStream(
+            stt=self, language=language, conn_options=conn_options or DEFAULT_API_CONNECT_OPTIONS
+        )
+
+    # ------------------------------------------------------------------ recordings
+
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions | None = None,
+    ) -> stt.SpeechEvent:
+        """Ask one member after the other, each once. LiveKit's ``recognize`` repeats the round.
+
+        Raises:
+            APIConnectionError: all have failed, and ``on_failure`` says so or none can ever work.
+        """
+        options = dataclasses.replace(conn_options or DEFAULT_API_CONNECT_OPTIONS, max_retry=0)
+        now = asyncio.get_running_loop().time
+        order = [place for place, member in enumerate(self._members) if member.capabilities.offline_recognize]
+        order.sort(key=lambda place: (not self._breakers[place].ready(now()), place))
+        error: Exception = APIConnectionError("no member recognises recordings")
+        permanent = True
+        for position, place in enumerate(order):
+            breaker = self._breakers[place]
+            if breaker.half_open(now()) and any(self._breakers[other].closed for other in order[position + 1 :]):
+                self._try_out(place, buffer, language, options)  # not with the caller waiting for it
+                continue
+            try:
+                result = await self._ask(place, buffer, language, options)
+            except Exception as failure:
+                error = failure
+                permanent = permanent and _is_permanent(failure)
+                self.stats.switches += 1
+                if breaker.failed(now(), permanent=_is_permanent(failure)):
+                    self._changed(place, available=False)
+                logger.warning("%s failed: %s", self.members[place].label, failure, extra={"stt": self.label})
+                continue
+            self._active = place
+            if breaker.succeeded():
+                self._changed(place, available=True)
+            return result
+        if self._options.on_failure == "degrade" and not permanent:
+            self._emit_error(error, recoverable=True)
+            self.stats.empty_results += 1
+            language_code = LanguageCode(given(language) or "")
+            return stt.SpeechEvent(
+                type=stt.SpeechEventType.FINAL_TRANSCRIPT,
+                alternatives=[stt.SpeechData(language=language_code, text="")],
+            )
+        labels = ", ".join(member.label for member in self.members)
+        raise APIConnectionError(
+            f"all members failed ({labels}); the last one: {error}", retryable=not permanent
+        ) from error
+
+    async def _ask(
+        self, place: int, buffer: utils.AudioBuffer, language: NotGivenOr[str], options: APIConnectOptions
+    ) -> stt.SpeechEvent:
+        asked = recognise_or_raise(self._members[place], buffer, language=language, conn_options=options)
+        try:
+            return await asyncio.wait_for(asked, self._options.attempt_timeout)
+        except asyncio.TimeoutError:
+            raise APIConnectionError(f"no result within {self._options.attempt_timeout:g} s") from None
+
+    def _try_out(
+        self, place: int, buffer: utils.AudioBuffer, language: NotGivenOr[str], options: APIConnectOptions
+    ) -> None:
+        """Have a member that is half open recognise the recording too, for nobody but its breaker."""
+        breaker = self._breakers[place]
+        breaker.on_trial = True
+
+        async def trial() -> None:
+            try:
+                await self._ask(place, buffer, language, options)
+            except Exception as failure:
+                breaker.failed(asyncio.get_running_loop().time(), permanent=_is_permanent(failure))
+            else:
+                if breaker.succeeded():
+                    self._changed(place, available=True)
+            finally:
+                breaker.on_trial = False
+
+        task = asyncio.get_running_loop().create_task(trial(), name="voxport.failover.trial")
+        self._trials.add(task)
+        task.add_done_callback(self._trials.discard)
+
+    # ------------------------------------------------------------------ events
+
+    def _on_metrics(self, *args: Any) -> None:
+        self.emit("metrics_collected", *args)
+
+    def _error_handler(self, place: int) -> Callable[..., None]:
+        def on_error(error: Any) -> None:
+            if isinstance(error, stt.STTError):
+                if error.recoverable:
+                    for stream in list(self._streams):
+                        stream._on_member_error(place, stream._loop.time())
+                # what ends a member does not end what it is a member of
+                error = error.model_copy(update={"recoverable": True})
+            self.emit("error", error)
+
+        return on_error
+
+    def _report(self, place: int, error: Exception) -> None:
+        """Tell of a failure the member has not told of itself."""
+        label = self.members[place].label
+        self.emit("error", stt.STTError(timestamp=time.time(), label=label, error=error, recoverable=True))
+
+    def _changed(self, place: int, *, available: bool) -> None:
+        member = self.members[place]
+        logger.info("%s is %s", member.label, "in use again" if available else "out of use")
+        self.emit("stt_availability_changed", stt.AvailabilityChangedEvent(stt=member, available=available))
+
+    def _serving(self, place: int) -> None:
+        self._active = place
+
+    # ------------------------------------------------------------------ passed through
+
+    def update_options(self, **options: Any) -> None:
+        """Change options of every member that has them, live streams included.
+
+        Raises:
+            TypeError: no member has such an option.
+            Exception: what the first member raises that refuses a value; the others are changed nevertheless.
+        """
+        plans = [(member, _accepted(member, options)) for member in self.members]
+        unknown = sorted(set(options) - {name for _, accepted in plans for name in accepted})
+        if unknown:
+            raise TypeError(f"no member has the option {', '.join(unknown)}")
+        refused: list[Exception] = []
+        for member, accepted in plans:
+            try:
+                if accepted:
+                    cast(Any, member).update_options(**accepted)
+            except Exception as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
+
+    def _update_session_keyterms(self, keyterms: list[str]) -> None:
+        for member in self.members:
+            if member.capabilities.keyterms:
+                member._update_session_keyterms(keyterms)
+
+    def _push_conversation_item(self, ev: ConversationItemAddedEvent) -> None:
+        for member in self.members:
+            if member.capabilities.chat_context:
+                member._push_conversation_item(ev)
+
+    def prewarm(self) -> None:
+        """Pre-warm the preferred member, as LiveKit does: the others serve only when it fails."""
+        self.members[0].prewarm()
+
+    async def aclose(self) -> None:
+        """Close the streams. The members belong to whoever made them, and stay open."""
+        for stream in list(self._streams):
+            await stream.aclose()
+        for task in list(self._trials):
+            await utils.aio.cancel_and_wait(task)
+        handlers, self._handlers = self._handlers, []
+        for source, event, handler in handlers:
+            source.off(event, handler)
+
+
+def _check_members(members: Sequence[stt.STT[Any]]) -> None:
+    if isinstance(members, stt.STT) or not members:
+        raise ConfigurationError("FailoverSTTAdapter needs a list of STTs, the preferred one first")
+    for member in members:
+        if not isinstance(member, stt.STT):
+            raise ConfigurationError(f"a member must be a livekit.agents.stt.STT, not {type(member).__name__}")
+    if len({id(member) for member in members}) < len(members):
+        raise ConfigurationError("a member is there twice: it would fail twice too")
+
+
+def _as_streaming(member: stt.STT[Any], vad: vad.VAD | None) -> stt.STT[Any]:
+    """*member* with a stream, where there is a VAD to cut its audio."""
+    if type(member) is stt.StreamAdapter:  # which does not say which audio its finals cover
+        return SegmentedSTT(stt=member.wrapped_stt, vad=member._vad)
+    if not member.capabilities.streaming and vad is not None:
+        return SegmentedSTT(stt=member, vad=vad)
+    return member
+
+
+def _combined(members: Sequence[stt.STT[Any]]) -> stt.STTCapabilities:
+    """What all have, where the framework relies on it; what some have, where it only offers something."""
+    found = [member.capabilities for member in members]
+    streaming = [each.streaming for each in found]
+    if any(streaming) and not all(streaming):
+        names = ", ".join(m.label for m, s in zip(members, streaming, strict=True) if not s)
+        raise ConfigurationError(f"{names} recognises recordings only: give a VAD as vad=…, and it streams too")
+    return stt.STTCapabilities(
+        streaming=all(streaming),
+        interim_results=all(each.interim_results for each in found),
+        diarization=all(each.diarization for each in found),
+        aligned_transcript=(
+            found[0].aligned_transcript if all(each.aligned_transcript for each in found) else False
+        ),
+        offline_recognize=any(each.offline_recognize for each in found),
+        keyterms=any(each.keyterms for each in found),
+        chat_context=any(each.chat_context for each in found),
+        manual_flush=all(each.manual_flush for each in found),
+    )
+
+
+def _accepted(member: stt.STT[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Those of *options* the member's ``update_options`` takes."""
+    update = getattr(member, "update_options", None)
+    if update is None:
+        return {}
+    parameters = inspect.signature(update).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(options)
+    return {name: value for name, value in options.items() if name in parameters}
+
+
+def _is_permanent(error: Exception) -> bool:
+    return isinstance(error, APIError) and not error.retryable

@@ -1,0 +1,136 @@
+"""A member's own stream, while it hears the caller: audio in, events out, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from livekit import rtc
+from livekit.agents import APIConnectionError, APIError, stt
+
+__all__ = ["Ending", "Leg"]
+
+EndingKind = Literal["failed", "silent", "ended", "handed over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a member does not hear the caller any more.
+
+    Attributes:
+        kind: ``failed`` with an *error*; ``silent``; ``ended`` by itself; ``handed over`` to another member.
+        error: what the outside hears about it.
+    """
+
+    kind: EndingKind
+    error: Exception
+
+    @property
+    def permanent(self) -> bool:
+        """Whether trying again cannot help."""
+        return isinstance(self.error, APIError) and not self.error.retryable
+
+
+class Leg:
+    """One member's stream.
+
+    Args:
+        member: its place in the order.
+        stream: its stream, just made.
+        on_event: called with the leg and each event, in order.
+
+    Attributes:
+        ended: the :class:`Ending`, once there is one.
+        origin: seconds of the outer stream at which its audio begins.
+        late_seconds: how long the first of its audio was kept before it got it.
+        asked_to_end: it has been told that its audio is over, at this time of the event loop.
+        successor: the member that goes on, when it only hands over.
+        last_event_at: on the event loop's clock.
+        troubles: recoverable errors of the member since its last event, and when the last one came.
+    """
+
+    def __init__(
+        self,
+        member: int,
+        stream: stt.RecognizeStream,
+        *,
+        origin: float,
+        on_event: Callable[[Leg, stt.SpeechEvent], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_event = on_event
+        self.member = member
+        self.stream = stream
+        self.origin = origin
+        self.ended: asyncio.Future[Ending] = self._loop.create_future()
+        self.began_at = self.last_event_at = self._loop.time()
+        self.asked_to_end: float | None = None
+        self.successor: int | None = None
+        self.late_seconds = 0.0
+        self.troubles = 0
+        self.trouble_at = 0.0
+        self._reader = self._loop.create_task(self._read(), name="voxport.failover.leg")
+
+    @property
+    def hears(self) -> bool:
+        """Whether audio is given to it."""
+        return self.asked_to_end is None and not self.ended.done()
+
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Give it audio. A stream that takes none has failed."""
+        try:
+            self.stream.push_frame(frame)
+        except Exception as error:
+            self.end(Ending("failed", error))
+
+    def flush(self) -> None:
+        """Ask it for what it has."""
+        try:
+            self.stream.flush()
+        except Exception as error:
+            self.end(Ending("failed", error))
+
+    def end_input(self) -> None:
+        """Tell it that there is no more audio."""
+        if self.asked_to_end is None:
+            self.asked_to_end = self.last_event_at = self._loop.time()
+            try:
+                self.stream.end_input()
+            except Exception as error:
+                self.end(Ending("failed", error))
+
+    def end(self, ending: Ending) -> None:
+        """It hears no more. Only the first ending counts."""
+        if not self.ended.done():
+            self.ended.set_result(ending)
+            self._reader.cancel()
+
+    async def _read(self) -> None:
+        try:
+            async for event in self.stream:
+                if self.ended.done():
+                    return
+                self.last_event_at = self._loop.time()
+                self._on_event(self, event)
+        except Exception as error:
+            ending = Ending("failed", error)
+        else:
+            ending = Ending("ended", APIConnectionError(f"{self.stream._stt.label} ended its stream"))
+        if not self.ended.done():
+            self.ended.set_result(ending)
+
+    async def aclose(self) -> None:
+        """Close the stream. Its failure is known by then, or of no interest."""
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await close_quietly(self.stream)
+
+
+async def close_quietly(stream: Any) -> None:
+    """Close a stream that may have failed: some raise that again when they are closed."""
+    try:
+        await stream.aclose()
+    except Exception:  # the caller has been told when it failed
+        return

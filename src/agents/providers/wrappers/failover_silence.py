@@ -1,0 +1,112 @@
+"""Noticing a recogniser that says nothing although somebody speaks. No I/O and no clock of its own."""
+
+from __future__ import annotations
+
+from ..protocol.replay import Samples
+
+__all__ = ["EnergyGate", "SilenceWatch"]
+
+_QUIETEST_PEAK = 1000
+"""A sample below this (of 32767) is no speech."""
+
+_ABOVE_NOISE = 3.0
+"""Speech is so many times louder than the noise it is in."""
+
+_RISE_SECONDS = 10.0
+"""The time in which the estimate of the noise comes up to sound that never pauses."""
+
+_LEAST_SPEECH = 0.3
+"""Seconds: less may be a cough, or the end of the word a final has just covered."""
+
+_LONGEST_MONOLOGUE = 30.0
+"""Seconds: nobody speaks for longer without any pause a recogniser would end an utterance at."""
+
+
+class EnergyGate:
+    """Tells frames that may hold speech from those that do not, by their level above the noise."""
+
+    def __init__(self) -> None:
+        self._noise = 0.0
+
+    @property
+    def threshold(self) -> int:
+        """The peak (of 32767) speech must exceed."""
+        return int(max(_QUIETEST_PEAK, _ABOVE_NOISE * self._noise))
+
+    def loud(self, samples: Samples, seconds: float) -> bool:
+        """Whether *samples* (mono, 16 bit), *seconds* long, may hold speech. Every 16th sample is looked at."""
+        view = memoryview(samples).cast("B").cast("h")[::16]
+        if not len(view):
+            return False
+        peak = max(max(view), -min(view))
+        loud = peak > self.threshold
+        if peak < self._noise:
+            self._noise = float(peak)
+        else:
+            self._noise += (peak - self._noise) * min(seconds / _RISE_SECONDS, 1.0)
+        return loud
+
+
+class SilenceWatch:
+    """Compares what was said with what was answered. Times are seconds of any monotonic clock.
+
+    Args:
+        limit: seconds an answer may take. It must be longer than the silence by which the vendor tells the end of
+            an utterance.
+        interims: whether the recogniser answers while somebody speaks. One that does not is given until so long
+            after the end of the speech.
+    """
+
+    def __init__(self, limit: float, *, interims: bool) -> None:
+        self._limit = limit
+        self._interims = interims
+        self._hurry: float | None = None
+        self._unanswered = 0.0  # seconds of speech
+        self._since = 0.0
+        self._last_speech = 0.0
+        self._last_audio = 0.0
+        self._last_answer = 0.0
+        self._text_open = False
+
+    def begin(self, now: float, speech_seconds: float, *, text_open: bool) -> None:
+        """A recogniser is given so much speech at once, because no final covers it.
+
+        Args:
+            text_open: another one has said words in it that are not final.
+        """
+        self._since = self._last_answer = self._last_speech = self._last_audio = now
+        self._unanswered = speech_seconds
+        self._text_open = text_open
+
+    def audio(self, now: float) -> None:
+        """Audio goes to the recogniser. Without any, it cannot find the end of an utterance."""
+        self._last_audio = now
+
+    def speech(self, now: float, seconds: float) -> None:
+        """So much speech goes to the recogniser."""
+        if not self._unanswered:
+            self._since = now
+        self._unanswered += seconds
+        self._last_speech = now
+
+    def answered(self, now: float, *, text_open: bool) -> None:
+        """It said something. *text_open*: there are words that are not final yet."""
+        self._unanswered = 0.0
+        self._last_answer = now
+        self._text_open = text_open
+        self._hurry = None
+
+    def hurry(self, seconds: float) -> None:
+        """It is in trouble: until its next answer, it is given no longer than this."""
+        self._hurry = seconds
+
+    def overdue(self, now: float, patience: float = 1.0) -> bool:
+        """Whether the recogniser owes an answer for too long. *patience* multiplies the limit."""
+        limit = self._limit * patience if self._hurry is None else min(self._hurry, self._limit)
+        if now - self._last_audio >= limit:
+            return False
+        if self._unanswered >= _LEAST_SPEECH:
+            if self._interims:
+                return now - self._since >= limit
+            return now - self._last_speech >= limit or now - self._since >= limit + _LONGEST_MONOLOGUE
+        return self._text_open and now - max(self._last_answer, self._last_speech) >= limit

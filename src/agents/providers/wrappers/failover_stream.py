@@ -1,0 +1,515 @@
+"""One caller's audio through whichever member works.
+
+Audio is given to the active member in :meth:`FailoverStream.push_frame` itself, without a queue of its own, and
+kept until a FINAL covers it. One task, the supervisor, waits for the active member to end, for whatever reason,
+and starts the next one with all that is kept. A timer sees what nobody says: silence, the end of an utterance at
+which to return to the preferred member, an ending that does not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from livekit import rtc
+from livekit.agents import APIConnectionError, APIConnectOptions, stt, utils, vad
+from livekit.agents.types import NotGivenOr
+from pydantic import BaseModel
+
+from .failover_audio import KeptAudio
+from .failover_choice import Choice
+from .failover_leg import Ending, Leg
+from .failover_probe import Probe
+from .failover_silence import SilenceWatch
+from .failover_transcript import JoinedTranscript
+
+if TYPE_CHECKING:
+    from .failover import FailoverSTTAdapter
+
+__all__ = ["FailoverStream"]
+
+logger = logging.getLogger("agents.providers.wrappers")
+
+_UNHEARD_SECONDS = 0.1
+"""So much loud audio that no final covers is not just the tail of the last word."""
+
+_PAUSE_SECONDS = 0.5
+"""So much silence after a final ends an utterance whose recogniser did not live to say so."""
+
+_HELD_END_SECONDS = 3.0
+"""How long END waits for the final that belongs before it."""
+
+_HANDOVER_SECONDS = 1.0
+"""How long a member may take to say the rest before another one goes on."""
+
+_GIVE_UP_SECONDS = 30.0
+"""After end_input, members that cannot be reached for so long will not give the rest any more."""
+
+_PROOF_SECONDS = 0.2
+"""A member that broke sooner proves nothing by the words it said before."""
+
+_TROUBLES = 2
+"""So many recoverable errors in a row, with nothing said in between: the member is down."""
+
+_IDLE_SECONDS = 5.0
+"""A member that ends its stream after so much time without audio has not failed."""
+
+_PROBE_SECONDS = 30.0
+"""A trial that brought no verdict in this time is given up; the next speech begins another."""
+
+
+class FailoverStream(stt.RecognizeStream):
+    """Made by :meth:`FailoverSTTAdapter.stream`. Push frames, iterate over events, and close it."""
+
+    def __init__(
+        self, *, stt: FailoverSTTAdapter, language: NotGivenOr[str], conn_options: APIConnectOptions
+    ) -> None:
+        # The retries are made here, where the audio is. LiveKit's own would start over without it.
+        super().__init__(stt=stt, conn_options=dataclasses.replace(conn_options, max_retry=0))
+        self._adapter = stt
+        self._language = language
+        self._retry = conn_options
+        self._member_options = dataclasses.replace(conn_options, max_retry=0)
+        self._loop = asyncio.get_running_loop()
+        self._audio = KeptAudio(stt._options.replay_seconds)
+        self._transcript = JoinedTranscript()
+        self._choice = Choice(stt._breakers)
+        self._watch = SilenceWatch(stt._options.silence_limit, interims=True)
+        self._leg: Leg | None = None
+        self._probe: Probe | None = None
+        self._closers: set[asyncio.Task[None]] = set()
+        self._more = asyncio.Event()  # audio came, or its end
+        self._input_ended_at: float | None = None
+        self._last_audio_at = self._loop.time()
+        self._first_audio_at: float | None = None  # wall clock
+        self._end_held_since: float | None = None
+        self._drained_in_vain = 0
+        self._hearing = stt._vad.stream() if stt._vad is not None and stt._options.speech_by == "vad" else None
+        self._hearer: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------ audio in
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Push audio to be recognized. It goes to the active member at once, at its own rate."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        if self._pushed_sr and self._pushed_sr != frame.sample_rate:
+            raise ValueError("the sample rate of the input frames must be consistent")
+        self._pushed_sr = frame.sample_rate
+        now = self._last_audio_at = self._loop.time()
+        if self._first_audio_at is None:
+            self._first_audio_at = self.start_time = time.time() - frame.duration
+        audio = self._audio
+        mono = audio.push(frame, now)
+        if mono is None:
+            return
+        leg = self._leg
+        if leg is not None and leg.hears:
+            audio.given()
+            leg.push(mono)
+            self._watch.audio(now)
+            if audio.loud and self._hearing is None:
+                self._watch.speech(now, mono.duration)
+        if self._hearing is not None:
+            self._hearing.push_frame(mono)
+        if self._probe is not None:
+            self._probe.push(mono, speech=audio.loud)
+        if not self._more.is_set():
+            self._more.set()
+
+    def flush(self) -> None:
+        """Mark the end of the current segment: the active member is asked for what it has."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._flush()
+
+    def _flush(self) -> None:
+        self._audio.flush()
+        leg = self._leg
+        if leg is not None and leg.hears:
+            self._audio.given()
+            leg.flush()
+
+    def end_input(self) -> None:
+        """Mark the end of input: the active member says the rest."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._input_ch.close()
+        self._input_ended_at = self._loop.time()
+        self._more.set()
+        if self._leg is not None:
+            self._leg.end_input()
+
+    # ------------------------------------------------------------------ the supervisor
+
+    async def _run(self) -> None:
+        self._adapter._streams.add(self)
+        if self._hearing is not None:
+            self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
+        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+        try:
+            await self._supervise()
+            self._emit(*self._transcript.finish())
+        finally:
+            self._timer.cancel()
+            self._count_dropped()
+            if self._hearer is not None and self._hearing is not None:
+                await utils.aio.cancel_and_wait(self._hearer)
+                await self._hearing.aclose()
+            self._end_probe()
+            if self._leg is not None:
+                self._close(self._leg)
+            while self._closers:
+                await asyncio.gather(*self._closers, return_exceptions=True)
+
+    async def _supervise(self) -> None:
+        while True:
+            leg = await self._open_next()
+            if leg is None:
+                return
+            ending = await leg.ended
+            self._leg = None
+            self._close(leg)
+            if not await self._go_on_after(leg, ending):
+                return
+
+    async def _open_next(self) -> Leg | None:
+        """Start the next member with all audio that is kept; ``None`` when there is no point in one."""
+        while True:
+            member, delay = self._choice.next(self._loop.time())
+            if delay:
+                if self._given_up(delay):
+                    return None
+                await asyncio.sleep(delay)
+            if self._input_ended_at is not None and self._audio.empty:
+                return None
+            try:
+                stream = self._adapter._members[member].stream(
+                    language=self._language, conn_options=self._member_options
+                )
+            except Exception as error:
+                self._adapter._report(member, error)
+                self._failed(member, Ending("failed", error))
+                continue
+            self._go_live(member, stream)
+            return self._leg
+
+    def _go_live(self, member: int, stream: stt.RecognizeStream) -> None:
+        """From here on *member* hears the caller, first what no final has covered."""
+        origin = self._audio.rewind()
+        self._count_dropped()
+        self._transcript.began(origin)
+        self._end_held_since = None
+        stream.start_time_offset = self._start_time_offset + origin
+        leg = self._leg = Leg(member, stream, origin=origin, on_event=self._on_event)
+        capabilities = self._adapter._members[member].capabilities
+        self._watch = SilenceWatch(self._adapter._options.silence_limit, interims=capabilities.interim_results)
+        unheard, now = self._audio.unheard_seconds, self._loop.time()
+        self._watch.begin(now, unheard, text_open=self._transcript.text_open)
+        for frame in self._audio.pending():
+            if frame is None:
+                leg.flush()
+            else:
+                leg.push(frame)
+        leg.late_seconds = self._audio.given_seconds - origin
+        self._adapter.stats.replayed_seconds += leg.late_seconds
+        if self._input_ended_at is not None:
+            leg.end_input()
+        self._adapter._serving(member)
+
+    async def _go_on_after(self, leg: Leg, ending: Ending) -> bool:
+        """Decide what an ending means. Returns whether another member is needed."""
+        now = self._loop.time()
+        if leg.successor is not None and ending.kind in ("ended", "handed over"):
+            if ending.kind == "ended":
+                self._settle()
+            self._choice.hand_to(leg.successor)
+            return True
+        if leg.asked_to_end is not None and leg.successor is None:
+            if self._is_drained(sure=ending.kind == "ended"):
+                return False
+            if ending.kind == "ended":  # there may be speech it did not hear; ask somebody else
+                self._drained_in_vain += 1
+                self._choice.silent(leg.member)
+                return True
+        elif self._is_idle(leg, ending, now):
+            self._more.clear()
+            await self._more.wait()  # it did nothing wrong: come back with the next audio
+            return True
+        if ending.kind == "silent":
+            self._adapter.stats.silences += 1
+            self._choice.silent(leg.member)
+            self._adapter._report(leg.member, ending.error)
+        else:
+            if ending.kind == "ended":
+                self._adapter._report(leg.member, ending.error)
+            self._failed(leg.member, ending)
+        self._adapter.stats.switches += 1
+        logger.warning(
+            "%s: %s; %.1f s of audio go to the next member",
+            self._adapter.members[leg.member].label,
+            ending.error,
+            self._audio.seconds - self._transcript.acknowledged,
+            extra={"stt": self._adapter.label},
+        )
+        return True
+
+    def _failed(self, member: int, ending: Ending) -> None:
+        """Count a failure; raise when there is nobody left to ask.
+
+        Raises:
+            APIConnectionError: as ``on_failure`` says, or because no member can ever work.
+        """
+        if self._choice.failed(member, self._loop.time(), permanent=ending.permanent):
+            self._adapter._changed(member, available=False)
+        spent = self._adapter._options.on_failure == "raise" and self._choice.rounds > self._retry.max_retry
+        if spent or self._choice.hopeless:
+            labels = ", ".join(recogniser.label for recogniser in self._adapter.members)
+            raise APIConnectionError(
+                f"all members failed ({labels}); the last one: {ending.error}", retryable=not self._choice.hopeless
+            ) from ending.error
+
+    def _is_idle(self, leg: Leg, ending: Ending, now: float) -> bool:
+        """Whether the member had nothing to do, which is no reason to leave it."""
+        return (
+            self._input_ended_at is None
+            and now - max(self._last_audio_at, leg.began_at) >= _IDLE_SECONDS
+            and not ending.permanent
+            and not self._transcript.speaking
+            and self._audio.unheard_seconds <= _UNHEARD_SECONDS
+        )
+
+    def _is_drained(self, *, sure: bool) -> bool:
+        """Whether all there was has been said after the end of the input.
+
+        Args:
+            sure: the member ended in good order, so its last final is its last. Without times nothing else tells.
+        """
+        transcript = self._transcript
+        if sure and self._drained_in_vain >= len(self._adapter.members) - 1:
+            return True
+        if transcript.text_open or transcript.final_missing:
+            return False
+        return (sure and transcript.timed is False) or self._audio.unheard_seconds <= _UNHEARD_SECONDS
+
+    def _given_up(self, delay: float) -> bool:
+        ended = self._input_ended_at
+        if ended is None or self._loop.time() + delay - ended <= _GIVE_UP_SECONDS:
+            return False
+        left = self._audio.seconds - self._transcript.acknowledged
+        self._adapter.stats.dropped_seconds += left
+        logger.error(
+            "no member can be reached; the input has ended and %.1f s of audio stay unrecognised",
+            left,
+            extra={"stt": self._adapter.label},
+        )
+        return True
+
+    def _settle(self) -> None:
+        """A member was asked for all it had and has said it."""
+        given = self._audio.given_seconds
+        if not self._transcript.text_open:
+            self._transcript.settled(given)
+            self._audio.acknowledge(given)
+
+    # ------------------------------------------------------------------ events in
+
+    def _on_event(self, leg: Leg, event: stt.SpeechEvent) -> None:
+        if event.type is stt.SpeechEventType.RECOGNITION_USAGE:
+            self._event_ch.send_nowait(event)
+            return
+        leg.troubles = 0
+        now = self._loop.time()
+        transcript = self._transcript
+        transcript.offset = self._start_time_offset
+        if event.speech_start_time is not None and leg.late_seconds:
+            # the member takes the moment it was given the audio for the moment it was spoken
+            event = dataclasses.replace(event, speech_start_time=event.speech_start_time - leg.late_seconds)
+        self._emit(*transcript.accept(event, self._audio.given_seconds))
+        says_words = any(data.text.strip() for data in event.alternatives)
+        if event.alternatives or self._adapter._members[leg.member].capabilities.interim_results:
+            self._watch.answered(now, text_open=transcript.text_open)
+        if says_words:
+            proven = now - leg.began_at >= _PROOF_SECONDS
+            for member, available in self._choice.heard(leg.member, now, proven=proven):
+                self._adapter._changed(member, available=available)
+        if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            self._audio.acknowledge(transcript.acknowledged)
+            if transcript.timed is False:
+                self._audio.answered()
+
+    def _emit(self, *events: stt.SpeechEvent) -> None:
+        for event in events:
+            self._event_ch.send_nowait(event)
+
+    def _on_member_error(self, member: int, now: float) -> None:
+        """A member that goes on by itself has reported an error."""
+        probe = self._probe
+        if probe is not None and probe.member == member:
+            probe.decide(False)
+        leg = self._leg
+        if leg is None or leg.member != member or len(self._adapter.members) == 1 or leg.ended.done():
+            return
+        limit = self._adapter._options.silence_limit
+        leg.troubles = leg.troubles + 1 if now - leg.trouble_at < 2 * limit else 1
+        leg.trouble_at = now
+        self._watch.hurry(limit / 2)
+        if leg.troubles >= _TROUBLES:
+            self._end(leg, "failed", f"reported {leg.troubles} errors in a row and said nothing in between")
+
+    async def _hear(self, hearing: vad.VADStream) -> None:
+        """Speech as the VAD hears it."""
+        async for event in hearing:
+            if event.type is vad.VADEventType.INFERENCE_DONE and event.speaking and self._leg is not None:
+                seconds = sum(frame.duration for frame in event.frames) or self._adapter._vad_interval
+                self._watch.speech(self._loop.time(), seconds)
+
+    # ------------------------------------------------------------------ the timer
+
+    @property
+    def _tick_seconds(self) -> float:
+        return min(max(self._adapter._options.silence_limit / 8, 0.02), 0.5)
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+        now = self._loop.time()
+        self._end_utterance(now)
+        self._look_after_probe(now)
+        leg = self._leg
+        if leg is None or leg.ended.done():
+            return
+        limit = self._adapter._options.silence_limit
+        if leg.successor is not None:
+            if leg.asked_to_end is not None and now - leg.asked_to_end > _HANDOVER_SECONDS:
+                self._end(leg, "handed over", "takes its time with the rest")
+        elif leg.asked_to_end is not None:
+            if now - leg.last_event_at > limit:
+                self._on_endless_drain(leg, limit)
+        elif self._watch.overdue(now, self._choice.patience):
+            self._end(leg, "silent", f"says nothing about speech since {limit * self._choice.patience:g} s")
+        else:
+            self._return_to_better(leg, now)
+
+    def _on_endless_drain(self, leg: Leg, limit: float) -> None:
+        if self._is_drained(sure=False):
+            leg.end(Ending("ended", APIConnectionError("")))  # it has said everything, and does not close
+        else:
+            self._end(leg, "failed", f"neither said the rest nor ended within {limit:g} s")
+
+    def _end(self, leg: Leg, kind: Any, what: str) -> None:
+        error = APIConnectionError(f"{self._adapter.members[leg.member].label} {what}")
+        if kind == "failed":
+            self._adapter._report(leg.member, error)
+        leg.end(Ending(kind, error))
+
+    def _end_utterance(self, now: float) -> None:
+        """Say END where whoever should does not."""
+        transcript = self._transcript
+        if transcript.end_held:
+            self._end_held_since = self._end_held_since or now
+            if now - self._end_held_since > _HELD_END_SECONDS:
+                self._emit(*transcript.end())
+            return
+        self._end_held_since = None
+        nobody = self._leg is None or transcript.carried
+        settled = not transcript.final_missing and not transcript.text_open
+        if transcript.speaking and nobody and settled and self._audio.pause_seconds >= _PAUSE_SECONDS:
+            self._emit(*transcript.end())
+
+    # ------------------------------------------------------------------ back to the preferred member
+
+    def _return_to_better(self, leg: Leg, now: float) -> None:
+        """At the end of an utterance, let the member go on that is preferred and works."""
+        untested = self._adapter._options.probe == "next_utterance"
+        better = self._choice.better(leg.member, now, untested=untested) if leg.member else None
+        if better is None:
+            return
+        transcript, audio = self._transcript, self._audio
+        quiet = audio.seconds - audio.loud_until >= _PAUSE_SECONDS
+        if (
+            transcript.speaking
+            or transcript.text_open
+            or not quiet
+            or now - leg.last_event_at < self._tick_seconds
+        ):
+            return
+        if transcript.timed is not False and audio.unheard_seconds > _UNHEARD_SECONDS:
+            return
+        leg.successor = better
+        leg.end_input()
+
+    def _look_after_probe(self, now: float) -> None:
+        probe, leg = self._probe, self._leg
+        if probe is not None:
+            probe.check(now)
+            if now - probe.began_at > _PROBE_SECONDS:
+                self._end_probe()
+            return
+        if leg is None or not leg.member or not self._audio.loud or self._adapter._options.probe != "background":
+            return
+        member = self._choice.due_for_trial(leg.member, now)
+        if member is None:
+            return
+        recogniser = self._adapter._members[member]
+        self._adapter._breakers[member].on_trial = True
+        try:
+            stream = recogniser.stream(language=self._language, conn_options=self._member_options)
+        except Exception:
+            self._choice.failed(member, now)
+            return
+        self._probe = Probe(
+            member,
+            stream,
+            limit=self._adapter._options.silence_limit,
+            interims=recogniser.capabilities.interim_results,
+            on_verdict=self._on_verdict,
+        )
+
+    def _on_verdict(self, probe: Probe, works: bool) -> None:
+        breaker = self._adapter._breakers[probe.member]
+        if works:
+            if breaker.succeeded():
+                self._adapter._changed(probe.member, available=True)
+        else:
+            breaker.failed(self._loop.time())
+        self._end_probe()
+
+    def _end_probe(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            self._adapter._breakers[probe.member].on_trial = False
+            self._close(probe)
+
+    # ------------------------------------------------------------------ the rest
+
+    def _close(self, ended: Leg | Probe) -> None:
+        """Close beside everything else: the next member need not wait for it."""
+        task = self._loop.create_task(ended.aclose(), name="voxport.failover.close")
+        self._closers.add(task)
+        task.add_done_callback(self._closers.discard)
+
+    def _count_dropped(self) -> None:
+        lost = self._audio.take_dropped()
+        if lost > 0:
+            self._adapter.stats.dropped_seconds += lost
+            logger.error(
+                "%.1f s of audio are lost: no member could be reached for longer than replay_seconds",
+                lost,
+                extra={"stt": self._adapter.label},
+            )
+
+    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
+        async for _ in event_aiter:  # the members report their own
+            pass
+
+    @property
+    def context(self) -> BaseModel | None:
+        """What the active member has learnt about the speaker."""
+        return self._leg.stream.context if self._leg is not None else self._context
+
+    @context.setter
+    def context(self, value: BaseModel | None) -> None:
+        self._context = value
