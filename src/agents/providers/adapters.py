@@ -7,6 +7,7 @@ from .stt.http import CustomHTTPSTTAdapter
 from .stt.streaming import CustomWebSocketSTTAdapter
 from .stt.websocket import WebSocketSpeechStream
 from .wrappers.cached import CachedSTTAdapter, MemoryCache, RedisCache
+from .wrappers.failover import FailoverSTTAdapter
 from .wrappers.metered import MeteredSTTAdapter
 from .wrappers.retryable import RetryableSTTAdapter
 
@@ -14,6 +15,7 @@ __all__ = [
     "CachedSTTAdapter",
     "CustomHTTPSTTAdapter",
     "CustomWebSocketSTTAdapter",
+    "FailoverSTTAdapter",
     "MemoryCache",
     "MeteredSTTAdapter",
     "RedisCache",
