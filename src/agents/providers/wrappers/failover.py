@@ -51,6 +51,11 @@ class FailoverStats:
     dropped_seconds: float = 0.0
     empty_results: int = 0
 
+    @property
+    def reconnects(self) -> int:
+        """As Voxport's other adapters count them: streams that were opened to go on with a caller."""
+        return self.switches
+
     def as_dict(self) -> dict[str, float]:
         """The counters by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -204,15 +209,12 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         """
         options = dataclasses.replace(conn_options or DEFAULT_API_CONNECT_OPTIONS, max_retry=0)
         now = asyncio.get_running_loop().time
-        order = [place for place, member in enumerate(self._members) if member.capabilities.offline_recognize]
-        order.sort(key=lambda place: (not self._breakers[place].ready(now()), place))
+        able = [place for place, member in enumerate(self._members) if member.capabilities.offline_recognize]
         error: Exception = APIConnectionError("no member recognises recordings")
         permanent = True
-        for position, place in enumerate(order):
+        # the caller does not wait for a member that may be down while there is one that is not
+        for place in sorted(able, key=lambda place: (not self._breakers[place].closed, place)):
             breaker = self._breakers[place]
-            if breaker.half_open(now()) and any(self._breakers[other].closed for other in order[position + 1 :]):
-                self._try_out(place, buffer, language, options)  # not with the caller waiting for it
-                continue
             try:
                 result = await self._ask(place, buffer, language, options)
             except Exception as failure:
@@ -221,11 +223,14 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
                 self.stats.switches += 1
                 if breaker.failed(now(), permanent=_is_permanent(failure)):
                     self._changed(place, available=False)
-                logger.warning("%s failed: %s", self.members[place].label, failure, extra={"stt": self.label})
+                logger.warning("%s failed: %s", self._name(place), failure, extra={"stt": self.label})
                 continue
             self._active = place
             if breaker.succeeded():
                 self._changed(place, available=True)
+            for other in able[: able.index(place)]:
+                if self._breakers[other].half_open(now()):
+                    self._try_out(other, buffer, language, options)
             return result
         if self._options.on_failure == "degrade" and not permanent:
             self._emit_error(error, recoverable=True)
@@ -235,9 +240,8 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
                 type=stt.SpeechEventType.FINAL_TRANSCRIPT,
                 alternatives=[stt.SpeechData(language=language_code, text="")],
             )
-        labels = ", ".join(member.label for member in self.members)
         raise APIConnectionError(
-            f"all members failed ({labels}); the last one: {error}", retryable=not permanent
+            f"all members failed ({self._names}); the last one: {error}", retryable=not permanent
         ) from error
 
     async def _ask(
@@ -295,8 +299,17 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
 
     def _changed(self, place: int, *, available: bool) -> None:
         member = self.members[place]
-        logger.info("%s is %s", member.label, "in use again" if available else "out of use")
+        logger.info("%s is %s", self._name(place), "in use again" if available else "out of use")
         self.emit("stt_availability_changed", stt.AvailabilityChangedEvent(stt=member, available=available))
+
+    def _name(self, place: int) -> str:
+        """A member, for messages: two of one kind have the same label."""
+        member = self.members[place]
+        return f"member {place + 1} ({member.provider}, {member.label.rpartition('.')[2]})"
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self._name(place) for place in range(len(self.members)))
 
     def _serving(self, place: int) -> None:
         self._active = place

@@ -250,7 +250,7 @@ class FailoverStream(stt.RecognizeStream):
         self._adapter.stats.switches += 1
         logger.warning(
             "%s: %s; %.1f s of audio go to the next member",
-            self._adapter.members[leg.member].label,
+            self._adapter._name(leg.member),
             ending.error,
             self._audio.seconds - self._transcript.acknowledged,
             extra={"stt": self._adapter.label},
@@ -267,9 +267,9 @@ class FailoverStream(stt.RecognizeStream):
             self._adapter._changed(member, available=False)
         spent = self._adapter._options.on_failure == "raise" and self._choice.rounds > self._retry.max_retry
         if spent or self._choice.hopeless:
-            labels = ", ".join(recogniser.label for recogniser in self._adapter.members)
             raise APIConnectionError(
-                f"all members failed ({labels}); the last one: {ending.error}", retryable=not self._choice.hopeless
+                f"all members failed ({self._adapter._names}); the last one: {ending.error}",
+                retryable=not self._choice.hopeless,
             ) from ending.error
 
     def _is_idle(self, leg: Leg, ending: Ending, now: float) -> bool:
@@ -400,7 +400,7 @@ class FailoverStream(stt.RecognizeStream):
             self._end(leg, "failed", f"neither said the rest nor ended within {limit:g} s")
 
     def _end(self, leg: Leg, kind: Any, what: str) -> None:
-        error = APIConnectionError(f"{self._adapter.members[leg.member].label} {what}")
+        error = APIConnectionError(f"{self._adapter._name(leg.member)} {what}")
         if kind == "failed":
             self._adapter._report(leg.member, error)
         leg.end(Ending(kind, error))

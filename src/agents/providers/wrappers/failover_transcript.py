@@ -81,12 +81,13 @@ class JoinedTranscript:
         self._announces = False
         self._has_spoken = False
         self._joined = False  # it has said something of the open utterance
+        self._only_repeated = False  # its last transcript was final before
 
     def began(self, origin: float) -> None:
         """Another recogniser begins. Its audio starts at *origin* seconds."""
         self._origin = self._last_end = origin
         self._trusted_clock = True
-        self._announces = self._has_spoken = self._joined = False
+        self._announces = self._has_spoken = self._joined = self._only_repeated = False
         self._misses = 0
         self.end_held = False  # its final comes from the new one, and then its end
         self.timed = None
@@ -171,7 +172,7 @@ class JoinedTranscript:
             if not fresh or (fresh == text and not self._is_new(data)):
                 return []
         out = self._speak()
-        self._joined = True
+        self._joined, self._only_repeated = True, False
         self._interim = _trimmed(event, fresh)
         return [*out, self._interim]
 
@@ -180,6 +181,7 @@ class JoinedTranscript:
         text = data.text.strip() if data is not None else ""
         end = self._covered_until(data, given)
         fresh = self._without_said(text, end) if text and self._again else text
+        self._only_repeated = bool(text) and not fresh
         late = self._final_is_late and not self.speaking
         if text:
             self._cover(fresh, end, given)
@@ -203,7 +205,8 @@ class JoinedTranscript:
         if not self.speaking:
             return []
         if self._interim is not None or self._final_missing:
-            self.end_held = self._joined  # some announce the end before the text; others mean an older utterance
+            # some announce the end before the text; others mean an older utterance
+            self.end_held = self._joined and not self._only_repeated
             return []
         return [self._end(event)]
 
