@@ -161,6 +161,16 @@ def test_audio_too_short_is_filled_up_and_times_are_put_back() -> None:
     assert [word.start for word in partial.words] == pytest.approx([0.12, 0.22])
 
 
+def test_every_filling_counts() -> None:
+    conversation = talk(sample_rate=16000)
+    for _ in range(3):  # each 20 ms of audio in 50 ms
+        conversation.audio(b"\1" * 640)
+    ends = [
+        conversation.receive(json.dumps({"type": "SpeechStarted", "timestamp": at}))[0] for at in (50, 110, 150)
+    ]
+    assert [event.at for event in ends] == pytest.approx([0.02, 0.05, 0.06])  # type: ignore[union-attr]
+
+
 def test_settings_change_in_band_where_they_can() -> None:
     conversation = talk(options={"min_turn_silence": 300}, keyterms=("Voxport",))
     messages = conversation.update(settings(options={"min_turn_silence": 900}, keyterms=("Voxport", "a b")))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from bisect import bisect_left
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,8 @@ class _Conversation(Conversation):
         self._min_bytes = round(_MIN_SECONDS * settings.sample_rate) * 2
         self._seconds_per_byte = 0.5 / settings.sample_rate
         self._sent = 0.0  # seconds of audio on the wire
-        self._fillings: list[tuple[float, float]] = []  # where silence was filled in, and how much, on the wire
+        # where silence was filled in, on the wire, and how much there is up to its end
+        self._fillings: list[tuple[float, float]] = []
 
     def opening(self) -> Sequence[WireMessage]:
         return self._inner.opening()
@@ -142,8 +144,10 @@ class _Conversation(Conversation):
         self._sent += len(chunk) * self._seconds_per_byte
         if missing > 0:
             chunk = bytes(chunk) + bytes(missing)
-            self._fillings.append((self._sent, missing * self._seconds_per_byte))
-            self._sent += missing * self._seconds_per_byte
+            before = self._fillings[-1][1] if self._fillings else 0.0
+            filled = missing * self._seconds_per_byte
+            self._fillings.append((self._sent, before + filled))
+            self._sent += filled
         return self._inner.audio(chunk)
 
     def flush(self) -> Sequence[WireMessage]:
@@ -182,9 +186,12 @@ class _Conversation(Conversation):
             event.at = self._real(event.at)
 
     def _real(self, at: float | None) -> float | None:
-        if at is None:
-            return None
-        return at - sum(min(at - begin, length) for begin, length in self._fillings if begin < at)
+        index = bisect_left(self._fillings, (at,)) if at is not None else 0
+        if at is None or not index:
+            return at
+        begin, filled = self._fillings[index - 1]
+        before = self._fillings[index - 2][1] if index > 1 else 0.0
+        return at - min(filled, before + at - begin)
 
 
 def _changeable(settings: Settings) -> dict[str, Any]:
@@ -260,5 +267,4 @@ VENDOR = dataclasses.replace(
     _VENDOR,
     streaming=AssemblyAIStreaming(_PROFILE),
     batch=AssemblyAIBatch(_PROFILE),
-    default_model=_DEFAULT_MODEL,
 )
