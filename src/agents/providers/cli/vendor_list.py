@@ -1,4 +1,4 @@
-"""``voxport vendors``, ``show`` and ``lint``: whom Voxport can talk to, what they want, what is wrong with a file."""
+"""``voxport vendors``, ``show`` and ``lint``: whom Voxport can talk to, what they want, and what is wrong."""
 
 from __future__ import annotations
 

@@ -1,0 +1,136 @@
+"""`docs/add-your-vendor.md`, typed as a new user would: every command, and what the page says it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.providers.profiles import find_problems
+
+from .conftest import LINE, Voxport
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "acme_vendor"
+PAGE = (ROOT / "docs" / "add-your-vendor.md").read_text(encoding="utf-8")
+KEY = "s3cret"
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def _typed() -> list[tuple[str, str]]:
+    """What is typed and what is printed, in order."""
+    session = "".join(_blocks("console"))
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in session.split("$ ")[1:]]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[str]:
+    """Of the example's server, which runs."""
+    command = [sys.executable, str(EXAMPLE / "server.py"), "--key", KEY, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().rpartition(":")[2].partition("/")[0]
+        finally:
+            process.terminate()
+            process.communicate(timeout=15)
+
+
+@pytest.fixture
+def acme(port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the page's file in it, pointed at the server, to work in."""
+    (tmp_path / "acme.yaml").write_text(_blocks("yaml")[0].replace("9000", port))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_files_shown_are_the_files_there_are() -> None:
+    assert _blocks("yaml") == [(EXAMPLE / "acme.yaml").read_text()]
+    assert _blocks("python")[0] == (EXAMPLE / "agent.py").read_text()
+
+
+def test_every_command_prints_what_the_page_says(
+    voxport: Voxport, port: str, acme: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (acme / "acme.yaml").rename(acme / "finished.yaml")
+    typed = _typed()
+    assert len(typed) == 11
+    for command, printed in typed:
+        words = shlex.split(command)
+        expected = printed.strip().replace("9000", port)
+        if words[0] == "export":
+            name, _, value = words[1].partition("=")
+            monkeypatch.setenv(name, value)
+        elif words[1].endswith("server.py"):
+            assert expected == f"Acme Ears listens at ws://127.0.0.1:{port}/ears"
+            assert words[2:] == ["--key", KEY]
+        elif words[0] == "python":
+            path = ROOT / words[1]
+            told = subprocess.run([sys.executable, path, *words[2:]], capture_output=True, text=True, check=True)
+            assert told.stdout.strip() == expected
+        else:
+            result = voxport(*words[1:])
+            told_text = result.stderr if result.exit_code else result.stdout
+            assert told_text.strip() == expected, command
+            assert bool(result.exit_code) == expected.startswith("error:"), command
+        if words[1:3] == ["vendors", "new"]:
+            (acme / "finished.yaml").replace(acme / "acme.yaml")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("final: fixed", "finl: fixed"), ("lang: ${language", 'lang: "${languge')]
+)
+def test_mistakes_are_told_as_the_page_says(right: str, wrong: str) -> None:
+    text = _blocks("yaml")[0].replace(right.replace("lang: $", 'lang: "$'), wrong, 1)
+    told = [str(problem) for problem in find_problems(text, source="acme.yaml")]
+    assert len(told) == 1
+    assert f"{told[0]}\n" in _blocks("text")
+
+
+def test_the_test_on_the_page_passes(acme: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(_blocks("python")[1], names)
+    names["test_a_fixed_hypothesis_is_final"]()
+
+
+async def test_the_agent_on_the_page_hears(port: str, acme: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its adapter, on a recording; the session around it wants a room."""
+    from livekit import rtc
+    from livekit.agents import APIConnectOptions
+
+    from agents.providers.adapters import CustomWebSocketSTTAdapter
+    from agents.providers.local.caller import speak_line
+    from agents.providers.local.synthesiser import SAMPLE_RATE
+
+    monkeypatch.setenv("ACME_API_KEY", KEY)
+    code = re.search(r"ears = (CustomWebSocketSTTAdapter\(.*?\n    \))", _blocks("python")[0], re.DOTALL)
+    assert code is not None
+    adapter = eval(code[1].replace("9000", port), {"CustomWebSocketSTTAdapter": CustomWebSocketSTTAdapter})
+    stream = adapter.stream(conn_options=APIConnectOptions(max_retry=0, timeout=10.0))
+    pcm = speak_line(LINE)
+    stream.push_frame(rtc.AudioFrame(pcm, SAMPLE_RATE, 1, len(pcm) // 2))
+    stream.end_input()
+    finals = [event.alternatives[0] async for event in stream if event.type.value == "final_transcript"]
+    await stream.aclose()
+    await adapter.aclose()
+    assert " ".join(final.text for final in finals) == LINE.replace("sunday", "******")
+    assert next(word for final in finals for word in final.words or ()).start_time > 0.1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the example's server is stopped by a signal")
+def test_the_example_asks_for_a_key() -> None:
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLE / "server.py")], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "--key" in result.stderr
