@@ -643,11 +643,66 @@ class TestGoingLive:
 
     async def test_half_a_stall_is_suspicious(self, open_link: Open, serve: Serve) -> None:
         link = await open_link(await serve(forever), Traits(stall_seconds=10.0))
-        link.last_received = 100.0
-        link.last_sent = 105.0
-        assert not link.silent_for_long
-        link.last_sent = 105.1
-        assert link.silent_for_long
+        assert link.suspicious_after == 5.0
+
+
+class TestRunNow:
+    async def test_what_need_not_wait_is_done_when_the_call_returns(self, open_link: Open, serve: Serve) -> None:
+        link = await open_link(await serve(forever))
+        done = []
+
+        async def work() -> None:
+            done.append(1)
+
+        link.run_now(work)
+        assert done == [1]
+
+    async def test_what_waits_goes_on_by_itself(self, open_link: Open, serve: Serve) -> None:
+        link = await open_link(await serve(forever))
+        gate: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            first = await gate
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            done.set_result([first, 2])
+
+        link.run_now(work)
+        assert not done.done()
+        gate.set_result(1)
+        assert await done == [1, 2]
+
+    async def test_a_failure_before_or_after_waiting_is_the_connections(
+        self, open_link: Open, serve: Serve
+    ) -> None:
+        for waits in (False, True):
+            link = await open_link(await serve(forever))
+
+            async def work(waits: bool = waits) -> None:
+                if waits:
+                    await asyncio.sleep(0)
+                raise ConnectionFailed(Failure("lost"))
+
+            link.run_now(work)
+            with pytest.raises(ConnectionFailed, match="lost"):
+                await link.receive()
+
+    async def test_closing_cancels_what_waits(self, open_link: Open, serve: Serve) -> None:
+        link = await open_link(await serve(forever))
+        cancelled = []
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(True)
+                raise
+
+        link.run_now(work)
+        await asyncio.sleep(0)
+        await link.aclose()
+        assert cancelled == [True]
 
 
 class TestTrouble:

@@ -1,8 +1,8 @@
 """LiveKit's stream, with nothing between the caller and the stream's own code.
 
-LiveKit's base class puts a queue before ``_run``, and a queue, two readers and a task behind it. Here a frame goes to
-:meth:`DirectStream._accept_frame` where it is pushed, and an event to its reader where it is made. What the base class
-promises stays: the checks, the errors, the metrics of usage, the end.
+LiveKit's base class puts a queue before ``_run``, and a queue, two readers and a task behind it. Here a frame goes
+to ``_accept_frame`` where it is pushed, and an event to its reader where it is made. What the base class promises
+stays: the checks, the errors, the metrics of usage, the end.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class DirectStream(stt.SpeechStream):
         super().__init__(stt=stt, conn_options=conn_options)
         self._metrics_task.cancel()  # its work is done in _emit
         self._loop = asyncio.get_running_loop()
+        self._open = True
+        self._task.add_done_callback(lambda _: self._shut())
         self._read = asyncio.Event()
         self._emitted = 0
         self._consumed = 0
@@ -51,7 +53,7 @@ class DirectStream(stt.SpeechStream):
             ValueError: the frame has another rate than the one before.
             RuntimeError: the input has ended, or the stream is closed.
         """
-        if self._input_ch.closed or self._event_ch.closed:
+        if not self._open:
             self._check_input_not_ended()
             self._check_not_closed()
         rate = frame.sample_rate
@@ -71,7 +73,11 @@ class DirectStream(stt.SpeechStream):
         """No more audio will come: finals of all that came, then the end."""
         self.flush()
         self._input_ch.close()
+        self._shut()
         self._accept_end()
+
+    def _shut(self) -> None:
+        self._open = False
 
     def _accept_frame(self, frame: rtc.AudioFrame) -> None:
         raise TypeError(f"{type(self).__name__} must take frames")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+import types
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 import aiohttp
@@ -104,6 +106,21 @@ class Link:
         task = self._loop.create_task(self._run(work), name="voxport.link")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def run_now(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* at once as far as it gets without waiting, and the rest like :meth:`run`.
+
+        Audio that the socket takes right away is on its way without a task, and without a turn of the event loop.
+        """
+        coroutine = work()
+        try:
+            waits_for = coroutine.send(None)
+        except StopIteration:
+            return
+        except ConnectionFailed as failed:
+            self.fail(failed.failure)
+            return
+        self.run(lambda: _rest_of(coroutine, waits_for))
 
     async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -208,6 +225,22 @@ class Link:
                 task.cancel()
             if self._tasks:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@types.coroutine
+def _rest_of(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """What is left of a coroutine that was begun by hand and *waits_for* something."""
+    while True:
+        try:
+            value = yield waits_for
+        except BaseException as error:  # a cancellation, say: it is the coroutine's to handle
+            step = functools.partial(coroutine.throw, error)
+        else:
+            step = functools.partial(coroutine.send, value)
+        try:
+            waits_for = step()
+        except StopIteration:
+            return
 
 
 async def connect(

@@ -2,10 +2,10 @@
 
 How it works, from top to bottom:
 
-* :class:`WebSocketSpeechStream` is one caller's audio. One task of it, the *pump*, takes frames from LiveKit, puts
-  them into the replay buffer and sends what waits there. The other, the *supervisor*, connects, reads what the
-  vendor says, and connects again whenever the connection ends before the caller does. A timer looks after what
-  neither of them sees: silence of the vendor, idle connections, session limits.
+* :class:`WebSocketSpeechStream` is one caller's audio. A frame that is pushed goes into the replay buffer, and out
+  on the connection right away if there is one. One task, the *supervisor*, connects, reads what the vendor says,
+  and connects again whenever the connection ends before the caller does. A timer looks after what it does not see:
+  silence of the vendor, idle connections, session limits.
 * A :class:`~.link.Link` is one connection: the socket and the protocol's conversation on it.
 * What a vendor's messages mean is the protocol's business, what LiveKit hears the assembler's, what must be sent
   again the replay buffer's. None of them does I/O, and nothing here knows a vendor.
@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions, utils
+from livekit.agents import APIConnectOptions
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from ..protocol import (
@@ -111,7 +111,6 @@ class WebSocketSpeechStream(DirectStream):
         self._connects = 0
         self._link: Link | None = None
         self._wanted = asyncio.Event()  # there is something to send, or the end of it
-        self._pump_waits: asyncio.Future[None] | None = None
         self._input_ended_at = 0.0
         self._drained_in_vain = 0
         self._idle_again = False
@@ -121,18 +120,15 @@ class WebSocketSpeechStream(DirectStream):
     # ------------------------------------------------------------------ the supervisor
 
     async def _run(self) -> None:
-        pump = self._loop.create_task(self._pump(), name="voxport.pump")
-        pump.add_done_callback(self._on_pump_done)
         self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         try:
-            await self._supervise(pump)
+            await self._supervise()
         finally:
             self._timer.cancel()
             self._outbox.stop_waiting()
-            await utils.aio.cancel_and_wait(pump)
             self._count_audio()
 
-    async def _supervise(self, pump: asyncio.Task[None]) -> None:
+    async def _supervise(self) -> None:
         """Keep a connection as long as there is audio to be recognised."""
         over = False
         while not over:
@@ -140,8 +136,6 @@ class WebSocketSpeechStream(DirectStream):
             early = self._connects == 0 and self._traits.audio.sample_rates is None
             if not early or self._failures_in_a_row:
                 await self._wanted.wait()
-            if pump.done():
-                pump.result()  # a protocol that cannot encode audio raises here, to whoever reads the events
             if self._outbox.ended and self._settled():
                 break
             try:
@@ -277,48 +271,33 @@ class WebSocketSpeechStream(DirectStream):
             self._backoff.reset()
             self._failures_in_a_row = 0
 
-    # ------------------------------------------------------------------ the pump
+    # ------------------------------------------------------------------ audio out
 
     def _accept_frame(self, frame: rtc.AudioFrame) -> None:
-        if self._outbox.empty:
+        outbox = self._outbox
+        if outbox.empty:
             self._adapter._last_input_rate = frame.sample_rate
             self.start_time = self._assembler.started_at = time.time() - frame.duration
-        self._outbox.push(frame)
+        outbox.push(frame)
         self._idle_again = False
-        self._wake()
+        self._send_now()
 
     def _accept_flush(self) -> None:
         if self._outbox.flush():
-            self._wake()
+            self._send_now()
 
     def _accept_end(self) -> None:
         self._outbox.ended = True
         self._input_ended_at = self._loop.time()
-        self._wake()
+        self._send_now()
 
-    def _wake(self) -> None:
-        """There is something to send."""
+    def _send_now(self) -> None:
+        """Send what waits if there is a connection that is not busy sending; else it goes with the next."""
         if not self._wanted.is_set():
             self._wanted.set()
-        waiter = self._pump_waits
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def _pump(self) -> None:
-        """Send what was pushed, whenever there is a connection."""
-        outbox = self._outbox
-        while True:
-            self._pump_waits = waiter = self._loop.create_future()
-            await waiter
-            link = self._link
-            if link is not None and link.live and not link.sending:
-                await outbox.send_pending(link)
-
-    def _on_pump_done(self, pump: asyncio.Task[None]) -> None:
-        if not pump.cancelled() and pump.exception() is not None:
-            self._wanted.set()
-            if self._link is not None:
-                self._link.finish()
+        link = self._link
+        if link is not None and link.live and not link.sending:
+            link.run_now(lambda: self._outbox.send_pending(link))
 
     # ------------------------------------------------------------------ events in
 
