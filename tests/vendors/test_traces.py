@@ -7,6 +7,7 @@ pytest tests/vendors/test_traces.py --record-traces -k NAME  # one case
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ def path_of(case: VendorCase, way: str) -> Path:
 async def test_record(case: VendorCase, way: str, server: Server, talks: Talks) -> None:
     """With --record-traces: hold the talk, write it down, and see that no credential is in it."""
     talk: Any = await (talks.streaming(case, server) if way == "streaming" else talks.batch(case, server))
-    path = path_of(case, way)
-    save_trace(path, trace_of(talk.tape, scrub_for(case, server)))
-    written = path.read_text(encoding="utf-8")
+    lines = trace_of(talk.tape, scrub_for(case, server))
+    written, sent = "\n".join(_texts(lines)), "\n".join(_texts([line for line in lines if _is_sent(line)]))
     assert not [secret for secret in (case.api_key, *case.secrets) if secret in written]
+    today = datetime.now(timezone.utc)
+    assert not [day for day in (f"{today:%Y%m%d}", f"{today:%Y-%m-%d}") if day in sent], "it would fail tomorrow"
+    save_trace(path_of(case, way), lines)
 
 
 @pytest.mark.parametrize(("case", "way"), WAYS)
@@ -52,6 +55,10 @@ def test_the_recorded_talk_means_what_it_meant(case: VendorCase, way: str) -> No
 def test_there_is_no_trace_without_a_case() -> None:
     known = {path_of(case, way) for case in all_cases() for way in case.ways}
     assert set(FOLDER.glob("*.jsonl")) <= known
+
+
+def _is_sent(line: Line) -> bool:
+    return not {"receive", "answer", "result"} & set(line)
 
 
 def _texts(lines: list[Line]) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import av
+import numpy as np
 import pytest
 from conformance import API_KEY, LINES, RATE, Kind, Server, plain, push, silence, spoken, text_of
 from livekit import rtc
@@ -103,6 +105,19 @@ async def test_a_stream_from_its_first_word_to_its_metadata(client: Any) -> None
         sent = len(spoken(LINES[0]) + silence(1.2) + spoken(LINES[1])) / 2 / RATE
         assert metadata.duration == pytest.approx(sent, abs=0.01)
         assert metadata.request_id == final.metadata.request_id
+
+
+async def test_telephone_audio_is_understood(client: Any) -> None:
+    """FFmpeg's G.711 is decoded to the samples it was made of, near enough to be heard word for word."""
+    frame = av.AudioFrame.from_ndarray(np.frombuffer(spoken(LINES[1]), "<i2")[np.newaxis], "s16", "mono")
+    frame.sample_rate = RATE
+    codec = av.CodecContext.create("pcm_mulaw", "w")
+    codec.sample_rate, codec.layout, codec.format = RATE, "mono", "s16"
+    coded = b"".join(bytes(packet) for packet in codec.encode(frame))
+    async with client.listen.v1.connect(model="nova-3", encoding="mulaw", sample_rate=str(RATE)) as socket:
+        await say(socket, coded)
+        await socket.send_close_stream()
+        assert transcript(await hear(socket)) == LINES[1]
 
 
 async def test_options_change_in_mid_stream(client: Any) -> None:
