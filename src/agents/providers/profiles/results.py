@@ -25,7 +25,7 @@ class Strict(BaseModel):
 class Present(Strict):
     """Whether something is there, whatever it is."""
 
-    present: bool
+    present: bool = Field(description="true: something is there; false: nothing is")
 
 
 Condition = Union[Path, dict[Path, Union[Literals, list[Literals], Present]]]
@@ -35,13 +35,13 @@ Condition = Union[Path, dict[Path, Union[Literals, list[Literals], Present]]]
 class Words(Strict):
     """A list of words (or of tokens or segments) and, relative to each, what it holds."""
 
-    items: Paths
-    text: Paths
-    start: Paths | None = None
-    end: Paths | None = None
+    items: Paths = Field(description="the list")
+    text: Paths = Field(description="of the word")
+    start: Paths | None = Field(default=None, description="its beginning")
+    end: Paths | None = Field(default=None, description="its end")
     duration: Path | None = Field(default=None, description="instead of end")
-    confidence: Paths | None = None
-    speaker: Path | None = None
+    confidence: Paths | None = Field(default=None, description="0 to 1")
+    speaker: Path | None = Field(default=None, description="who said it")
     speaker_format: str = Field(default="{}", description="the speaker's name, with {} for what the vendor says")
     only: Condition | None = Field(default=None, description="items to take; others are no words")
 
@@ -53,7 +53,7 @@ class Rule(Strict):
     """From a message to an event. The first rule that fits is taken, unless it says ``more``."""
 
     case: str | list[str] | None = Field(default=None, description="values of the switch this rule is for")
-    when: Condition | None = None
+    when: Condition | None = Field(default=None, description="what must be true of the message")
     more: bool = Field(default=False, description="whether rules after this one are tried as well")
     only_if: str | None = Field(default=None, description="an option that must be set for this rule to exist")
     unless: str | None = Field(default=None, description="an option that must not be set for this rule to exist")
@@ -71,42 +71,47 @@ class Rule(Strict):
         "finished",
         "usage",
         "error",
-    ]
+    ] = Field(description="what the message means")
     # times
     unit: Unit | None = Field(default=None, description="of this rule's times, where it differs from the rest")
     at: Paths | None = Field(default=None, description="of speech_started and speech_ended")
     # transcripts
     final: Condition | None = Field(default=None, description="what makes a `transcript` final")
     stable: Condition | None = Field(default=None, description="what makes a partial one that will not change")
-    text: Paths | None = None
-    start: Paths | None = None
-    end: Paths | None = None
+    text: Paths | None = Field(default=None, description="the transcript")
+    start: Paths | None = Field(default=None, description="its beginning")
+    end: Paths | None = Field(default=None, description="its end, up to which audio is final")
     duration: Path | None = Field(default=None, description="instead of end")
-    language: Paths | None = None
-    confidence: Paths | None = None
+    language: Paths | None = Field(default=None, description="it heard")
+    confidence: Paths | None = Field(default=None, description="0 to 1")
     speaker: Paths | Literal["most frequent"] | None = Field(
         default=None, description="a path, or `most frequent`: of the words, in finals"
     )
-    speaker_format: str = "{}"
-    words: Words | None = None
-    request_id: Paths | None = None
+    speaker_format: str = Field(default="{}", description="the speaker's name, with {} for what the vendor says")
+    words: Words | None = Field(default=None, description="the words with their times")
+    request_id: Paths | None = Field(default=None, description="the vendor's name of the session")
     segment_id: Paths | None = Field(
         default=None, description="the vendor's name of the segment, or what deltas belong to"
     )
-    ends_utterance: Condition | None = None
+    ends_utterance: Condition | None = Field(
+        default=None, description="what makes a final the last of its utterance"
+    )
     # tokens and segments: `words` says where the list is
     markers: dict[str, Marker] = Field(default_factory=dict, description="tokens that are signs, not text")
     # usage
     audio: Path | None = Field(default=None, description="amount of audio, in the unit of times")
-    input_tokens: Path | None = None
-    output_tokens: Path | None = None
+    input_tokens: Path | None = Field(default=None, description="of usage")
+    output_tokens: Path | None = Field(default=None, description="of usage")
     cumulative: bool = Field(default=False, description="whether the amounts are totals of the connection")
     # errors
-    message: Paths | None = None
-    code: Paths | None = None
+    message: Paths | None = Field(default=None, description="what the vendor says went wrong")
+    code: Paths | None = Field(default=None, description="its code for that")
     verdict: Verdict = Field(default=Verdict.TRANSIENT, description="where nothing below says better")
     codes: dict[Union[str, int], Verdict] = Field(default_factory=dict, description="code -> verdict")
-    code_is: Literal["name", "http status", "close code"] = "name"
+    code_is: Literal["name", "http status", "close code"] = Field(
+        default="name",
+        description="what a code that is a number is; statuses and close codes have their usual verdicts",
+    )
 
 
 class Results(Strict):
@@ -124,4 +129,4 @@ class Results(Strict):
         " counter: a new segment_id makes the last text final",
     )
     join: str = Field("", description="what stands between pieces")
-    rules: list[Rule]
+    rules: list[Rule] = Field(description="tried in order")

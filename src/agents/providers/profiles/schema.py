@@ -59,12 +59,14 @@ class Auth(Strict):
 class Option(Strict):
     """A parameter of the vendor's own that the user may set."""
 
-    type: OptionType | list[OptionType]
-    description: str = ""
-    default: Any = None
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: list[str | int | float | bool] | None = None
+    type: OptionType | list[OptionType] = Field(description="what it takes; several: any of them")
+    description: str = Field(default="", description="for listings")
+    default: Any = Field(default=None, description="what is sent when the user says nothing; absent: nothing is")
+    minimum: float | None = Field(default=None, description="of numbers")
+    maximum: float | None = Field(default=None, description="of numbers")
+    choices: list[str | int | float | bool] | None = Field(
+        default=None, description="the values it may have, or the items of a list"
+    )
     goes: Literal["query", "body", "header", "nowhere", "code"] = Field(
         default="query",
         description="query; body: the first opening message of a stream, or the form or JSON of a batch request;"
@@ -77,7 +79,7 @@ class Option(Strict):
         default="repeat",
         description="lists and mappings in a query: repeated, as JSON, joined, or repeated key:value",
     )
-    used_by: Literal["both", "streaming", "batch"] = "both"
+    used_by: Literal["both", "streaming", "batch"] = Field(default="both", description="which service knows it")
 
     @property
     def types(self) -> list[OptionType]:
@@ -108,12 +110,14 @@ class Message(Strict):
 class Capabilities(Strict):
     """What LiveKit is told the vendor can do."""
 
-    interim_results: bool = True
+    interim_results: bool = Field(default=True, description="texts that may still change")
     diarization: Template = Field(
         default=False, description="true, false, or a template of the option that turns it on"
     )
-    aligned_transcript: Literal["word", "chunk", False] = False
-    keyterms: bool = False
+    aligned_transcript: Literal["word", "chunk", False] = Field(
+        default=False, description="what times are given of"
+    )
+    keyterms: bool = Field(default=False, description="whether ${keyterms} goes somewhere")
     announces_end: bool | None = Field(
         default=None,
         description="whether it says when an utterance ends; false: every final ends one; absent: see",
@@ -126,9 +130,11 @@ class Audio(Strict):
     rates: list[int] | None = Field(
         default=None, description="Hz it takes as they come; absent: the adapter's own rate only"
     )
-    encoding: Literal["s16", "f32", "mulaw"] = "s16"
-    min_chunk: Milliseconds = 20
-    max_chunk: Milliseconds = 1000
+    encoding: Literal["s16", "f32", "mulaw"] = Field(
+        default="s16", description="16-bit PCM, 32-bit float or µ-law"
+    )
+    min_chunk: Milliseconds = Field(default=20, description="shorter frames are joined")
+    max_chunk: Milliseconds = Field(default=1000, description="longer ones are cut")
     replay_pace: float | None = Field(
         default=None, gt=0, description="seconds of audio a second may bring on replay"
     )
@@ -141,11 +147,13 @@ class Audio(Strict):
 class HttpStep(Strict):
     """A request before the WebSocket: a token, a session."""
 
-    method: Literal["GET", "POST"] = "POST"
+    method: Literal["GET", "POST"] = Field(default="POST", description="of the request")
     url: str = Field(description="a template")
     only_if: str | None = Field(default=None, description="an option that must be set for this step to be taken")
-    query: Templates = Field(default_factory=dict)
-    headers: dict[str, str] = Field(default_factory=dict)
+    query: Templates = Field(default_factory=dict, description="parameters, as templates")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="further headers, as templates; the key is sent as auth says"
+    )
     body: Template = Field(default=None, description="a template, sent as JSON")
     with_options: bool = Field(default=False, description="whether options that go to the body go to this one")
     save: dict[str, Path] = Field(
@@ -157,11 +165,13 @@ class Connection(Strict):
     """Limits and timers."""
 
     ready_wait: bool = Field(default=False, description="whether audio waits for the vendor's ready event")
-    ready_within: Seconds = 10.0
-    heartbeat: Seconds | Literal["never"] = 20.0
-    stall: Seconds = 12.0
+    ready_within: Seconds = Field(default=10.0, description="how long it may take until ready")
+    heartbeat: Seconds | Literal["never"] = Field(default=20.0, description="between two WebSocket pings")
+    stall: Seconds = Field(
+        default=12.0, description="speech answered by nothing for so long: the connection is dead"
+    )
     idle: Seconds = Field(default=3.0, description="a close after so long without audio is no failure")
-    drain: Seconds = 10.0
+    drain: Seconds = Field(default=10.0, description="how long to wait, after close, for the next message")
     session: Seconds | None = Field(default=None, description="the connection is renewed after so long")
     promotes_last_partial: bool = Field(
         default=False, description="at the end the vendor leaves the last text unfinalised"
@@ -174,8 +184,8 @@ class Connection(Strict):
 class Keepalive(Strict):
     """Messages that hold an idle connection open."""
 
-    after: Seconds
-    send: list[Message]
+    after: Seconds = Field(description="so long without sending")
+    send: list[Message] = Field(description="what is sent then")
 
 
 class Update(Strict):
@@ -185,7 +195,7 @@ class Update(Strict):
     models: str | None = Field(
         default=None, description="a regular expression the model must match from its start"
     )
-    send: list[Message]
+    send: list[Message] = Field(description="what is sent, with the new values")
 
 
 class Streaming(Strict):
@@ -194,38 +204,42 @@ class Streaming(Strict):
     url: str | None = Field(default=None, description="default URL")
     connect: str = Field(default="${url}", description="where the WebSocket goes, as a template")
     auth: Auth | None = Field(default=None, description="instead of the profile's")
-    prepare: list[HttpStep] = Field(default_factory=list)
+    prepare: list[HttpStep] = Field(default_factory=list, description="requests before the WebSocket")
     query: Templates = Field(default_factory=dict, description="`*`: a mapping whose entries are parameters")
-    headers: dict[str, str] = Field(default_factory=dict)
-    subprotocols: list[str] = Field(default_factory=list)
-    capabilities: Capabilities = Capabilities()
-    audio: Audio = Audio()
-    connection: Connection = Connection()
-    opening: list[Message] = Field(default_factory=list)
-    keepalive: Keepalive | None = None
-    flush: list[Message] = Field(default_factory=list)
-    close: list[Message] = Field(default_factory=list)
-    update: Update | None = None
-    results: Results
+    headers: dict[str, str] = Field(default_factory=dict, description="further headers, as templates")
+    subprotocols: list[str] = Field(
+        default_factory=list, description="WebSocket subprotocols to offer, as templates"
+    )
+    capabilities: Capabilities = Field(default=Capabilities(), description="what LiveKit is told")
+    audio: Audio = Field(default=Audio(), description="the form of the audio")
+    connection: Connection = Field(default=Connection(), description="limits and timers")
+    opening: list[Message] = Field(default_factory=list, description="sent first")
+    keepalive: Keepalive | None = Field(default=None, description="what holds an idle connection open")
+    flush: list[Message] = Field(
+        default_factory=list, description="asks for the finals of all audio so far; absent: it cannot be asked"
+    )
+    close: list[Message] = Field(default_factory=list, description="says that no more audio comes")
+    update: Update | None = Field(default=None, description="changes without a new connection")
+    results: Results = Field(description="what messages mean")
 
 
 class FormPart(Strict):
     """A part of a multipart form: a value or the audio."""
 
-    name: str
-    value: Template = None
-    audio: Literal["wav", "pcm"] | None = None
-    filename: str | None = None
-    content_type: str | None = None
+    name: str = Field(description="of the part")
+    value: Template = Field(default=None, description="a template; a list makes one part for each item")
+    audio: Literal["wav", "pcm"] | None = Field(default=None, description="the recording, in this form")
+    filename: str | None = Field(default=None, description="of the audio")
+    content_type: str | None = Field(default=None, description="of the part")
 
 
 class Body(Strict):
     """The body of a batch request: raw audio, a form, or JSON with ${audio} (base64)."""
 
-    raw: Literal["wav", "pcm"] | None = None
+    raw: Literal["wav", "pcm"] | None = Field(default=None, description="the recording itself")
     content_type: str | None = Field(default=None, description="a template; the default for wav is audio/wav")
-    multipart: list[FormPart] | None = None
-    json_: Template = Field(default=None, alias="json")
+    multipart: list[FormPart] | None = Field(default=None, description="the parts of a form, in order")
+    json_: Template = Field(default=None, alias="json", description="a template with ${audio}")
     audio: Literal["wav", "pcm"] = Field(default="wav", description="what ${audio} holds in JSON")
 
     @model_validator(mode="after")
@@ -238,7 +252,7 @@ class Body(Strict):
 class Repeat(Strict):
     """Ask again until a job is done."""
 
-    every: Seconds
+    every: Seconds = Field(description="between two requests")
     until: Path = Field(description="true when it is done")
     failed: Path | None = Field(default=None, description="true when it will never be")
     reason: Path | None = Field(default=None, description="where the vendor says why")
@@ -248,11 +262,13 @@ class Repeat(Strict):
 class BatchStep(Strict):
     """One request of a batch flow. The reply of the last one holds the result."""
 
-    method: Literal["GET", "POST", "PUT"] = "POST"
+    method: Literal["GET", "POST", "PUT"] = Field(default="POST", description="of the request")
     url: str = Field(default="${url}", description="a template")
-    query: Templates = Field(default_factory=dict)
-    headers: dict[str, str] = Field(default_factory=dict)
-    body: Body | None = None
+    query: Templates = Field(
+        default_factory=dict, description="parameters, as templates; `*`: a mapping whose entries are parameters"
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="further headers, as templates")
+    body: Body | None = Field(default=None, description="what is sent")
     bodies: dict[str, Body] = Field(default_factory=dict, description="forms the user chooses among")
     body_option: str | None = Field(
         default=None, description="the option that chooses; its default names the default form"
@@ -260,24 +276,28 @@ class BatchStep(Strict):
     with_options: bool = Field(
         default=False, description="whether options go to this request; the only step always has them"
     )
-    save: dict[str, Path] = Field(default_factory=dict)
-    repeat: Repeat | None = None
+    save: dict[str, Path] = Field(
+        default_factory=dict, description="name -> path in the reply, for ${saved.NAME} in later steps"
+    )
+    repeat: Repeat | None = Field(default=None, description="ask again until it is done")
 
 
 class BatchResult(Strict):
     """Where the recognition is in the last reply."""
 
-    text: Path | list[Path]
+    text: Path | list[Path] = Field(description="of all that was said")
     plain_text: bool = Field(default=False, description="whether a text/plain reply is the transcript")
-    unit: Literal["s", "ms", "us", "ticks"] = "s"
-    language: Path | list[Path] | None = None
-    confidence: Path | list[Path] | None = None
-    start: Path | list[Path] | None = None
-    end: Path | list[Path] | None = None
-    speaker: Path | list[Path] | Literal["most frequent"] | None = None
-    speaker_format: str = "{}"
-    words: Words | None = None
-    request_id: Path | list[Path] | None = None
+    unit: Literal["s", "ms", "us", "ticks"] = Field(default="s", description="of all times")
+    language: Path | list[Path] | None = Field(default=None, description="it heard")
+    confidence: Path | list[Path] | None = Field(default=None, description="0 to 1")
+    start: Path | list[Path] | None = Field(default=None, description="of the speech")
+    end: Path | list[Path] | None = Field(default=None, description="of the speech, or of the recording")
+    speaker: Path | list[Path] | Literal["most frequent"] | None = Field(
+        default=None, description="a path, or `most frequent`: of the words"
+    )
+    speaker_format: str = Field(default="{}", description="the speaker's name, with {} for what the vendor says")
+    words: Words | None = Field(default=None, description="the words")
+    request_id: Path | list[Path] | None = Field(default=None, description="the vendor's name of the request")
     billed_audio: Path | None = Field(default=None, description="how much audio is billed, in the unit of times")
 
 
@@ -286,34 +306,38 @@ class Batch(Strict):
 
     url: str | None = Field(default=None, description="default URL")
     auth: Auth | None = Field(default=None, description="instead of the profile's")
-    diarization: bool = False
+    diarization: bool = Field(default=False, description="whether words come with speakers")
     rates: list[int] | None = Field(default=None, description="Hz it takes; absent: any")
-    steps: Annotated[list[BatchStep], Field(min_length=1)]
-    result: BatchResult
+    steps: Annotated[list[BatchStep], Field(min_length=1)] = Field(description="the requests, in order")
+    result: BatchResult = Field(description="what the last reply holds")
 
 
 class Profile(Strict):
     """One vendor service."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    title: str
-    links: dict[str, str] = Field(default_factory=dict)
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="as users write it")
+    title: str = Field(description="as people read it")
+    links: dict[str, str] = Field(default_factory=dict, description="for listings: documentation, keys …")
     sources: list[str] = Field(default_factory=list, description="where the facts of this file come from")
     proven_with: list[str] = Field(default_factory=list, description="what this file has been tried against")
     hosts: list[str] = Field(
         default_factory=list, description="hosts that are this vendor; *.example.com for all under"
     )
-    key_environment: str | None = None
-    auth: Auth | None = None
-    defaults: dict[Literal["language", "model"], str] = Field(default_factory=dict)
+    key_environment: str | None = Field(
+        default=None, description="the environment variable the key is customarily in"
+    )
+    auth: Auth | None = Field(default=None, description="how the key travels; absent: there is none")
+    defaults: dict[Literal["language", "model"], str] = Field(
+        default_factory=dict, description="what is used where the user says nothing"
+    )
     models: list[str] = Field(default_factory=list, description="for listings; others are passed on")
     languages: list[str] = Field(default_factory=list, description="for listings; others are passed on")
     open_options: bool = Field(
         default=False, description="whether undeclared options are passed on, as ${options}"
     )
-    options: dict[str, Option] = Field(default_factory=dict)
-    streaming: Streaming | None = None
-    batch: Batch | None = None
+    options: dict[str, Option] = Field(default_factory=dict, description="parameters of its own")
+    streaming: Streaming | None = Field(default=None, description="its WebSocket")
+    batch: Batch | None = Field(default=None, description="its HTTP service")
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
