@@ -7,7 +7,6 @@ import struct
 import threading
 import uuid
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,9 @@ from agents.providers.protocol import (
     Event,
     Failure,
     Final,
+    HttpResponse,
     Partial,
+    Pcm,
     ProtocolError,
     Settings,
     StreamingProtocol,
@@ -39,6 +40,7 @@ from agents.providers.protocol import (
 from agents.providers.redaction import Secret
 from agents.providers.vendors import _aws_signing, find_vendor
 from agents.providers.vendors._aws_eventstream import EventMessage, decode_messages, encode_message
+from agents.providers.vendors._aws_jobs import AmazonBatch
 
 KEY = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 URL = "wss://transcribestreaming.eu-west-1.amazonaws.com:8443/stream-transcription-websocket"
@@ -52,7 +54,7 @@ def no_credentials_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pa
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setattr(streaming(), "_signers", OrderedDict())  # or it would know those of the test before
+    _aws_signing.SIGNERS.clear()  # or it would know those of the test before
     return tmp_path
 
 
@@ -253,6 +255,170 @@ def test_botocore_is_asked_for_when_it_is_missing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_aws_signing.importlib, "import_module", missing)
     with pytest.raises(ConfigurationError, match=r'pip install "voxport\[aws\]"'):
         _aws_signing.Signer(settings())
+
+
+# --- jobs ---
+
+JOBS = "https://transcribe.eu-west-1.amazonaws.com/"
+
+
+def batch() -> AmazonBatch:
+    found = find_vendor("aws").batch
+    assert isinstance(found, AmazonBatch)
+    return found
+
+
+def job_settings(**fields: Any) -> Settings:
+    options = {"bucket": "my calls", **fields.pop("options", {})}
+    return settings(**{"url": JOBS, "options": options, **fields})
+
+
+def answer(body: Any, status: int = 200) -> HttpResponse:
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return HttpResponse(status, {"content-type": "application/x-amz-json-1.1"}, data)
+
+
+def begun(**fields: Any) -> tuple[Any, Any, Any]:
+    """A flow up to its second request; answers it, the upload and what begins the job."""
+    flow: Any = batch().recognise(Pcm(b"\1\2" * 800, 8000), job_settings(**fields))
+    upload = next(flow)
+    return flow, upload, flow.send(answer(b""))
+
+
+def polled(flow: Any, **status: Any) -> Any:
+    """The step after the job's first status."""
+    assert isinstance(flow.send(answer({"TranscriptionJob": {"TranscriptionJobStatus": "IN_PROGRESS"}})), Wait)
+    poll = flow.send(None)
+    assert poll.headers["X-Amz-Target"] == "Transcribe.GetTranscriptionJob"
+    return flow.send(answer({"TranscriptionJob": status}))
+
+
+def test_a_job_is_begun_for_a_recording_in_the_bucket() -> None:
+    options = {"show_speaker_label": True, "max_speaker_labels": 2, "vocabulary_name": "v"}
+    _, upload, start = begun(model="mine", options=options)
+    assert upload.method == "PUT" and upload.body == Pcm(b"\1\2" * 800, 8000).wav()
+    assert upload.url.startswith("https://s3.eu-west-1.amazonaws.com/my%20calls/voxport-")
+    assert "/eu-west-1/s3/aws4_request" in upload.headers["Authorization"]
+    assert (start.method, start.url) == ("POST", JOBS)
+    assert start.headers["X-Amz-Target"] == "Transcribe.StartTranscriptionJob"
+    assert start.headers["Content-Type"] == "application/x-amz-json-1.1"
+    assert "/eu-west-1/transcribe/aws4_request" in start.headers["Authorization"]
+    sent = orjson.loads(start.body)
+    name = sent.pop("TranscriptionJobName")
+    assert sent == {
+        "LanguageCode": "en-US",
+        "MediaFormat": "wav",
+        "MediaSampleRateHertz": 8000,
+        "Media": {"MediaFileUri": f"s3://my calls/{name}.wav"},
+        "Settings": {"VocabularyName": "v", "ShowSpeakerLabels": True, "MaxSpeakerLabels": 2},
+        "ModelSettings": {"LanguageModelName": "mine"},
+    }
+
+
+def test_the_transcript_is_fetched_unsigned_and_the_recording_deleted() -> None:
+    flow, upload, _ = begun()
+    uri = "https://s3.eu-west-1.amazonaws.com/aws-transcribe/t.json?X-Amz-Signature=1"
+    done = {"TranscriptionJobStatus": "COMPLETED", "Transcript": {"TranscriptFileUri": uri}}
+    delete = polled(flow, **done)
+    assert (delete.method, delete.url) == ("DELETE", upload.url)
+    fetch = flow.send(answer(b"", 204))
+    assert (fetch.method, fetch.url, dict(fetch.headers)) == ("GET", uri, {})
+    items = [
+        {
+            "type": "pronunciation",
+            "alternatives": [{"confidence": "0.9", "content": "Hello"}],
+            "start_time": "0.5",
+            "end_time": "0.9",
+            "speaker_label": "spk_1",
+        },
+        {"type": "punctuation", "alternatives": [{"confidence": "0.0", "content": "."}], "speaker_label": "spk_1"},
+    ]
+    results = {"transcripts": [{"transcript": "Hello."}], "items": items, "language_code": "en-GB"}
+    with pytest.raises(StopIteration) as end:
+        flow.send(answer({"jobName": "j", "results": results}))
+    found = end.value.value
+    assert (found.text, found.language, found.end, found.speaker) == ("Hello.", "en-GB", 0.9, "spk_1")
+    assert found.confidence == 0.9 and found.request_id == "j"
+    (word,) = found.words
+    assert (word.text, word.start, word.end, word.confidence, word.speaker) == ("Hello.", 0.5, 0.9, 0.9, "spk_1")
+
+
+def test_a_job_that_fails_says_why_after_the_recording_is_deleted() -> None:
+    flow, _, _ = begun()
+    delete = polled(flow, TranscriptionJobStatus="FAILED", FailureReason="The media format is wrong")
+    assert delete.method == "DELETE"
+    with pytest.raises(ValueError, match="the job failed: The media format is wrong"):
+        flow.send(answer(b"", 204))
+
+
+@pytest.mark.parametrize("reply", [[], {}, {"TranscriptionJob": 5}, {"TranscriptionJob": {}}])
+def test_what_is_no_job_is_refused(reply: Any) -> None:
+    flow, _, _ = begun()
+    flow.send(answer({}))
+    flow.send(None)
+    with pytest.raises(ValueError, match="no TranscriptionJob"):
+        flow.send(answer(reply))
+
+
+@pytest.mark.parametrize(
+    ("transcript", "said"),
+    [
+        (None, "no Transcript.TranscriptFileUri"),
+        ({"TranscriptFileUri": 5}, "no Transcript.TranscriptFileUri"),
+        ({"TranscriptFileUri": "http://elsewhere.example/t"}, "does not start with https"),
+    ],
+)
+def test_a_transcript_is_not_fetched_from_anywhere(transcript: Any, said: str) -> None:
+    flow, _, _ = begun()
+    polled(flow, TranscriptionJobStatus="COMPLETED", Transcript=transcript)
+    with pytest.raises(ValueError, match=said):
+        flow.send(answer(b"", 204))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "verdict"),
+    [
+        (
+            400,
+            {"__type": "com.amazonaws.transcribe#LimitExceededException", "Message": "Too many"},
+            "LimitExceededException: Too many",
+            Verdict.TRANSIENT,
+        ),
+        (400, {"__type": "BadRequestException", "Message": "No"}, "BadRequestException: No", Verdict.PERMANENT),
+        (400, {"__type": "ExpiredTokenException", "message": "x"}, "ExpiredTokenException: x", Verdict.PERMANENT),
+        (
+            403,
+            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>No way</Message></Error>",
+            "AccessDenied: No way",
+            Verdict.PERMANENT,
+        ),
+        (503, b"<Error><Code>SlowDown</Code></Error>", "SlowDown", Verdict.TRANSIENT),
+        (500, b"\xff", "", Verdict.TRANSIENT),
+        (404, b"[]", "", Verdict.PERMANENT),
+    ],
+)
+def test_errors_of_both_services_are_told_apart(status: int, body: Any, message: str, verdict: Verdict) -> None:
+    failure = batch().failure(answer(body, status))
+    assert (failure.message, failure.verdict, failure.status) == (message, verdict, status)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"options": {"bucket": ""}}, "in the option bucket"),
+        ({"language": None}, "name the language"),
+        ({"options": {"identify_language": True}}, "set language to None"),
+        ({"options": {"show_speaker_label": True}}, "needs max_speaker_labels"),
+        ({"options": {"session_id": "x"}}, "no option 'session_id'"),
+        ({"api_key": None}, "no credentials"),
+    ],
+)
+def test_jobs_that_cannot_work_are_refused_when_the_adapter_is_built(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        batch().check(job_settings(**fields))
+
+
+# --- the factory ---
 
 
 def test_the_factory_builds_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,3 +648,15 @@ def test_headers_of_any_kind_do_no_harm(block: bytes) -> None:
     head = struct.pack(">II", 16 + len(block), len(block))
     body = head + struct.pack(">I", zlib.crc32(head)) + block
     _only_protocol_errors(lambda: talk().receive(body + struct.pack(">I", zlib.crc32(body))))
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(_ABSURD, _ABSURD)
+def test_absurd_transcript_files_do_no_harm(items: Any, alternative: Any) -> None:
+    word = {"type": "pronunciation", "alternatives": [alternative], "start_time": alternative}
+    for value in (items, [word, items]):
+        body = {"results": {"transcripts": [{"transcript": "a"}], "items": value}}
+        try:
+            assert batch().parse(answer(body), job_settings()).text == "a"
+        except ValueError:
+            pass

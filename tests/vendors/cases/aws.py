@@ -12,6 +12,7 @@ CASES = [
         name="aws",
         vendor="aws",
         streaming_url=lambda server: f"{server.ws_url}/stream-transcription-websocket",
+        batch_url=lambda server: f"{server.url}/aws-transcribe/",
         api_key=f"AKIDEXAMPLE:{API_KEY}",
         wrong_key=f"AKIDEXAMPLE:{_WRONG}",
         secrets=(API_KEY, _WRONG),
@@ -55,6 +56,13 @@ CASES = [
                 ],
             ),
         ],
+        batch_options={
+            **_HEARD,
+            "bucket": "calls",
+            "storage_url": "/aws-s3",
+            "show_speaker_label": True,
+            "max_speaker_labels": 2,
+        },
         lacks=frozenset({"flush", "keyterms", "usage", "speech_events"}),
     ),
 ]

@@ -1,17 +1,19 @@
 """The Amazon dialect, as Amazon's own code sees it.
 
-Its Python client speaks HTTP/2 over TLS only, so it cannot be pointed at the WebSocket. What it is made of can:
-botocore signs, amazon-transcribe writes the audio frames, its parser and botocore's read the answers, and its
-model classes take the results.
+Its Python client of streams speaks HTTP/2 over TLS only, so it cannot be pointed at the WebSocket. What it is made
+of can: botocore signs, amazon-transcribe writes the audio frames, its parser and botocore's read the answers, and
+its model classes take the results. Jobs are asked for by botocore's own clients of Transcribe and S3.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import botocore.session
 import pytest
 from amazon_transcribe.deserialize import TranscribeStreamingEventParser
 from amazon_transcribe.eventstream import EventStreamBuffer as ClientBuffer
@@ -21,12 +23,15 @@ from amazon_transcribe.model import AudioEvent, TranscriptEvent
 from amazon_transcribe.serialize import AudioEventSerializer
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.eventstream import EventStreamBuffer
+from botocore.exceptions import ClientError
 from conformance import API_KEY, LINES, RATE, plain, silence, spoken
 from yarl import URL
 
 from agents.providers.local import ServerProcess
+from agents.providers.protocol import Pcm
 
 GIVEN = {"language-code": "en-US", "media-encoding": "pcm", "sample-rate": str(RATE)}
 
@@ -161,3 +166,99 @@ async def test_a_bad_request_is_an_exception_of_the_client(
     (last,) = await hear(client, presigned(server, **options), message)
     with pytest.raises(BadRequestException, match=said):
         TranscribeStreamingEventParser().parse(last)
+
+
+# --- jobs ---
+
+
+def boto(server: ServerProcess, service: str, secret: str = API_KEY) -> Any:
+    """botocore's client of *service*."""
+    session = botocore.session.Session()
+    session.set_credentials("AKIDEXAMPLE", secret)
+    path = {"transcribe": "/aws-transcribe", "s3": "/aws-s3"}[service]
+    config = Config(
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required",
+    )
+    return session.create_client(service, region_name="eu-west-1", endpoint_url=server.url + path, config=config)
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    """The clients are synchronous; a test that hangs must still end."""
+    return await asyncio.wait_for(asyncio.to_thread(work), 40)
+
+
+async def test_a_job_recognises_a_recording_in_a_bucket(
+    server: ServerProcess, client: aiohttp.ClientSession
+) -> None:
+    """The transcript has times as texts, and the full stop an item of its own."""
+    said = Pcm(spoken(LINES[0]), RATE).wav()
+    job = {
+        "TranscriptionJobName": "proof-1",
+        "LanguageCode": "en-US",
+        "MediaFormat": "wav",
+        "Media": {"MediaFileUri": "s3://calls/a b/one.wav"},
+        "Settings": {"ShowSpeakerLabels": True, "MaxSpeakerLabels": 2},
+    }
+
+    def run() -> dict[str, Any]:
+        storage, transcribe = boto(server, "s3"), boto(server, "transcribe")
+        try:
+            storage.put_object(Bucket="calls", Key="a b/one.wav", Body=said, ContentType="audio/wav")
+            storage.head_object(Bucket="calls", Key="a b/one.wav")
+            started = transcribe.start_transcription_job(**job)["TranscriptionJob"]
+            assert started["TranscriptionJobStatus"] == "IN_PROGRESS"
+            with pytest.raises(transcribe.exceptions.ConflictException):
+                transcribe.start_transcription_job(**job)
+            done: dict[str, Any] = transcribe.get_transcription_job(TranscriptionJobName="proof-1")[
+                "TranscriptionJob"
+            ]
+            storage.delete_object(Bucket="calls", Key="a b/one.wav")
+            with pytest.raises(ClientError, match="404"):
+                storage.head_object(Bucket="calls", Key="a b/one.wav")
+            return done
+        finally:
+            storage.close()
+            transcribe.close()
+
+    done = await in_thread(run)
+    assert done["TranscriptionJobStatus"] == "COMPLETED" and done["CreationTime"].year >= 2026
+    async with client.get(done["Transcript"]["TranscriptFileUri"]) as response:
+        file = await response.json()
+    assert plain(file["results"]["transcripts"][0]["transcript"]) == LINES[0]
+    items = file["results"]["items"]
+    assert [item["alternatives"][0]["content"] for item in items] == [*LINES[0].split(), "."]
+    assert all(float(item["start_time"]) < float(item["end_time"]) for item in items[:-1])
+    assert items[-1]["type"] == "punctuation" and items[0]["speaker_label"] == "spk_0"
+
+
+async def test_jobs_fail_as_those_of_the_service_do(server: ServerProcess) -> None:
+    """Nothing there, no sound in it, a wrong key."""
+
+    def run() -> None:
+        storage, transcribe = boto(server, "s3"), boto(server, "transcribe")
+        wrong = [boto(server, "s3", "wrong"), boto(server, "transcribe", "wrong")]
+        job = {
+            "TranscriptionJobName": "proof-2",
+            "LanguageCode": "en-US",
+            "Media": {"MediaFileUri": "s3://calls/x"},
+        }
+        try:
+            with pytest.raises(transcribe.exceptions.NotFoundException):
+                transcribe.get_transcription_job(TranscriptionJobName="none")
+            with pytest.raises(transcribe.exceptions.BadRequestException, match="can't be accessed"):
+                transcribe.start_transcription_job(**job)
+            storage.put_object(Bucket="calls", Key="x", Body=b"no sound")
+            transcribe.start_transcription_job(**job)
+            failed = transcribe.get_transcription_job(TranscriptionJobName="proof-2")["TranscriptionJob"]
+            assert failed["TranscriptionJobStatus"] == "FAILED" and "not an audio file" in failed["FailureReason"]
+            with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+                wrong[0].put_object(Bucket="calls", Key="y", Body=b"")
+            with pytest.raises(ClientError, match="InvalidSignatureException"):
+                wrong[1].start_transcription_job(**job)
+        finally:
+            for each in (storage, transcribe, *wrong):
+                each.close()
+
+    await in_thread(run)

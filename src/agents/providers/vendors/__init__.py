@@ -42,6 +42,7 @@ _HOSTS: dict[str, str] = {
     "sync.assemblyai.com": "assemblyai_sync",
     "*-speech.googleapis.com": "google",
     "speech.googleapis.com": "google",
+    "transcribe.*.amazonaws.com": "aws",
     "transcribestreaming-fips.*.amazonaws.com": "aws",
     "transcribestreaming.*.amazonaws.com": "aws",
     "*.api.cognitive.microsoft.com": "azure",

@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import datetime, timezone
@@ -20,7 +21,7 @@ from ..base import ConfigurationError
 from ..protocol import Settings
 from ..redaction import Secret
 
-__all__ = ["PRESIGNED_SECONDS", "REGION", "Signer", "region_of"]
+__all__ = ["PRESIGNED_SECONDS", "REGION", "SIGNERS", "Signer", "Signers", "region_of"]
 
 REGION = "{region}"
 """Stands in a default URL where the region belongs."""
@@ -28,6 +29,7 @@ REGION = "{region}"
 PRESIGNED_SECONDS = 300
 """The longest Transcribe takes (docs.aws.amazon.com/transcribe/latest/dg/streaming-websocket.html)."""
 
+_MOST_KEPT = 32
 _SERVICE_HOST = re.compile(
     r"^(?:transcribestreaming|transcribe)(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$"
 )
@@ -160,6 +162,34 @@ class Signer:
             raise ConfigurationError(f"AWS: {error}") from None
 
 
+class Signers:
+    """Signers by their credentials, kept between connections. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[object, Signer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, settings: Settings) -> Signer:
+        """The signer for *settings*.
+
+        Raises:
+            ConfigurationError: their credentials are incomplete, or botocore is missing.
+        """
+        key = Signer.key(settings)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = Signer(settings)
+                while len(self._kept) > _MOST_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._kept.clear()
+
+
 def _sign(auth: Any, request: Any) -> None:
     """What botocore's ``add_auth`` does, except that it writes session tokens into the debug log."""
     request.context["timestamp"] = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
@@ -216,3 +246,7 @@ def _botocore(module: str) -> Any:
         raise ConfigurationError(
             'AWS needs the package botocore for its signatures: pip install "voxport[aws]"'
         ) from None
+
+
+SIGNERS = Signers()
+"""Of all streams and jobs."""

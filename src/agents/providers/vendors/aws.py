@@ -7,8 +7,6 @@ or of the options, else what botocore finds.
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,14 +29,15 @@ from ..protocol import (
     Wait,
     WireMessage,
 )
-from . import vendor_in_file
+from . import Vendor, vendor_in_file
 from ._aws_eventstream import EventMessage, EventWriter, decode_messages
-from ._aws_signing import REGION, Signer
+from ._aws_jobs import AmazonBatch
+from ._aws_results import EXCEPTIONS, joined
+from ._aws_signing import REGION, SIGNERS
 
 __all__ = ["VENDOR", "AmazonStreaming"]
 
 _LOOK_AGAIN_SECONDS = 0.02
-_SIGNERS = 32
 
 _AUDIO_HEADERS = {
     ":content-type": "application/octet-stream",
@@ -46,25 +45,6 @@ _AUDIO_HEADERS = {
     ":message-type": "event",
 }
 
-# https://docs.aws.amazon.com/transcribe/latest/APIReference/API_streaming_TranscriptResultStream.html and
-# …/CommonErrors.html. Anything else is taken as it may pass.
-_EXCEPTIONS: Mapping[str, tuple[int, Verdict]] = {
-    "BadRequestException": (400, Verdict.PERMANENT),
-    "ValidationException": (400, Verdict.PERMANENT),
-    "ConflictException": (409, Verdict.PERMANENT),  # another stream took the session_id
-    "AccessDeniedException": (403, Verdict.PERMANENT),
-    "ExpiredTokenException": (403, Verdict.PERMANENT),
-    "IncompleteSignatureException": (403, Verdict.PERMANENT),
-    "InvalidSignatureException": (403, Verdict.PERMANENT),
-    "MissingAuthenticationTokenException": (403, Verdict.PERMANENT),
-    "NotAuthorizedException": (403, Verdict.PERMANENT),
-    "OptInRequiredException": (403, Verdict.PERMANENT),
-    "UnrecognizedClientException": (403, Verdict.PERMANENT),
-    "LimitExceededException": (429, Verdict.TRANSIENT),  # too many streams, or this one is too old
-    "ThrottlingException": (429, Verdict.TRANSIENT),
-    "InternalFailureException": (500, Verdict.TRANSIENT),
-    "ServiceUnavailableException": (503, Verdict.TRANSIENT),
-}
 _NO_AUDIO = "no new audio was received"
 """What a BadRequestException says when the stream was idle: awslabs/amazon-transcribe-streaming-sdk#118."""
 
@@ -75,21 +55,20 @@ class AmazonStreaming(StreamingProtocol):
     def __init__(self, profile: StreamingProtocol) -> None:
         self.name = profile.name
         self._profile = profile
-        self._signers: OrderedDict[object, Signer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._signers = SIGNERS
 
     def traits(self, settings: Settings) -> Traits:
         return self._profile.traits(settings)
 
     def connect(self, settings: Settings) -> ConnectRequest:
-        signer = self._signer(settings)
+        signer = self._signers.of(settings)
         region = signer.region(settings)
         settings = dataclasses.replace(settings, url=settings.url.replace(REGION, region))
         plain = self._profile.connect(settings)
         return ConnectRequest(signer.presigned(plain.url, region), plain.headers)
 
     def prepare(self, settings: Settings) -> Generator[HttpRequest | Wait, HttpResponse, ConnectRequest]:
-        signer = self._signer(settings)
+        signer = self._signers.of(settings)
         while not signer.ready():
             yield Wait(_LOOK_AGAIN_SECONDS)
         return self.connect(settings)
@@ -113,23 +92,12 @@ class AmazonStreaming(StreamingProtocol):
             raise ConfigurationError(
                 f"{self.name}: name the language, or let it be found with identify_language and language_options"
             )
-        signer = self._signer(settings)
+        signer = self._signers.of(settings)
         signer.region(settings)
         signer.find()
 
     def describe(self) -> Mapping[str, Any]:
         return self._profile.describe()
-
-    def _signer(self, settings: Settings) -> Signer:
-        """The signer of these credentials, which keeps them between connections."""
-        key = Signer.key(settings)
-        with self._lock:
-            if key not in self._signers:
-                self._signers[key] = Signer(settings)
-                while len(self._signers) > _SIGNERS:
-                    self._signers.popitem(last=False)
-            self._signers.move_to_end(key)
-            return self._signers[key]
 
 
 class _AmazonConversation(Conversation):
@@ -159,7 +127,7 @@ class _AmazonConversation(Conversation):
 
     def _read_transcript(self, payload: bytes, events: list[Event]) -> None:
         for result in _results(payload):
-            events.extend(self._profile.receive(orjson.dumps(_joined(result))))
+            events.extend(self._profile.receive(orjson.dumps(_with_joined_items(result))))
 
 
 def _results(payload: bytes) -> list[dict[str, Any]]:
@@ -177,22 +145,13 @@ def _results(payload: bytes) -> list[dict[str, Any]]:
     return results
 
 
-def _joined(result: dict[str, Any]) -> dict[str, Any]:
-    """*result* with every punctuation mark joined to the word before it, for it is no word of its own."""
+def _with_joined_items(result: dict[str, Any]) -> dict[str, Any]:
     alternatives = result.get("Alternatives")
     first = alternatives[0] if isinstance(alternatives, list) and alternatives else None
     items = first.get("Items") if isinstance(first, dict) else None
     if not isinstance(first, dict) or not isinstance(items, list):
         return result
-    words: list[dict[str, Any]] = []
-    for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("Content"), str):
-            continue
-        if item.get("Type") != "punctuation":
-            words.append(item)
-        elif words:
-            words[-1] = {**words[-1], "Content": words[-1]["Content"] + item["Content"]}
-    return {**result, "Alternatives": [{**first, "Items": words}]}
+    return {**result, "Alternatives": [{**first, "Items": joined(items, "Type", "Content")}]}
 
 
 def _failure(frame: EventMessage) -> Failure:
@@ -206,16 +165,18 @@ def _failure(frame: EventMessage) -> Failure:
     except (orjson.JSONDecodeError, AttributeError):
         pass
     reason = f"{kind}: {said}" if isinstance(said, str) and said else kind
-    status, verdict = _EXCEPTIONS.get(kind.rpartition("#")[2], (None, Verdict.TRANSIENT))
+    status, verdict = EXCEPTIONS.get(kind.rpartition("#")[2], (None, Verdict.TRANSIENT))
     if isinstance(said, str) and _NO_AUDIO in said:
         verdict = Verdict.IGNORE  # it closes now: that is an idle stream's end, no failure
     return Failure(reason, verdict, status=status)
 
 
-def _vendor() -> Any:
-    vendor = vendor_in_file(Path(__file__).with_suffix(".yaml"))
-    assert vendor.streaming is not None, "the profile has a streaming part"
-    return dataclasses.replace(vendor, streaming=AmazonStreaming(vendor.streaming))
+def _vendor() -> Vendor:
+    folder = Path(__file__).parent
+    vendor, jobs = vendor_in_file(folder / "aws.yaml"), vendor_in_file(folder / "_aws_batch.yaml")
+    assert vendor.streaming is not None and jobs.batch is not None, "each profile has its part"
+    streaming, batch = AmazonStreaming(vendor.streaming), AmazonBatch(jobs.batch)
+    return dataclasses.replace(vendor, streaming=streaming, batch=batch, batch_url=jobs.batch_url)
 
 
 VENDOR = _vendor()

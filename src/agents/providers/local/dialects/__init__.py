@@ -5,6 +5,7 @@ from __future__ import annotations
 from .assemblyai_batch import AssemblyAIBatch
 from .assemblyai_streaming import AssemblyAIStreaming
 from .assemblyai_sync import AssemblyAISync
+from .aws_jobs import AmazonJobs
 from .aws_transcribe import AmazonTranscribe
 from .azure import Azure
 from .base import Dialect, RequestFailed, Services
@@ -12,6 +13,9 @@ from .deepgram import Deepgram
 from .funasr import FunASR
 from .generic_http import GenericHttp
 from .generic_ws import GenericWebSocket
+from .google_base import GoogleTokens
+from .google_long import GoogleLong
+from .google_speech import GoogleSpeechV1, GoogleSpeechV2
 from .jambonz import Jambonz
 from .openai_chat import OpenAIChat
 from .openai_realtime import OpenAIRealtime
@@ -27,12 +31,17 @@ DIALECTS: tuple[type[Dialect], ...] = (
     AssemblyAIBatch,
     AssemblyAIStreaming,
     AssemblyAISync,
+    AmazonJobs,
     AmazonTranscribe,
     Azure,
     Deepgram,
     FunASR,
     GenericHttp,
     GenericWebSocket,
+    GoogleLong,
+    GoogleSpeechV1,
+    GoogleSpeechV2,
+    GoogleTokens,
     OpenAIRealtime,
     Jambonz,
     OpenAITranscriptions,

@@ -6,6 +6,7 @@ with every access key id.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from ..extras import require
 
-__all__ = ["Unsigned", "signed_by"]
+__all__ = ["Unsigned", "signed_by", "signed_in_headers_by"]
 
 _SKEW = timedelta(minutes=5)
 
@@ -51,6 +52,42 @@ def signed_by(request: web.Request, keys: Iterable[str], service: str, longest_s
             continue
         expected = _signature(request, query, scope, stamp, secret if colon else key)
         if hmac.compare_digest(expected, signature):
+            return key
+    raise Unsigned("the signature does not match: check the secret access key and the signing method")
+
+
+def signed_in_headers_by(request: web.Request, body: bytes, keys: Iterable[str], service: str) -> str:
+    """The one of *keys* that a request's Authorization header is signed with. Raises `Unsigned`."""
+    algorithm, _, rest = request.headers.get("Authorization", "").partition(" ")
+    parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+    if algorithm != "AWS4-HMAC-SHA256":
+        raise Unsigned("the request is not signed with AWS4-HMAC-SHA256")
+    scope, stamp = parts.get("Credential", "").split("/"), request.headers.get("X-Amz-Date", "")
+    if len(scope) != 5 or scope[1] != stamp[:8] or scope[3:] != [service, "aws4_request"]:
+        raise Unsigned(f"the credential is not scoped ID/{stamp[:8]}/REGION/{service}/aws4_request")
+    signed = parts.get("SignedHeaders", "").split(";")
+    if not {"host", "x-amz-date"} <= set(signed) or not all(name in request.headers for name in signed):
+        raise Unsigned("the headers host and x-amz-date must be signed, and all that are must be sent")
+    _check_age(stamp, "300", 300)
+    digest = request.headers.get("X-Amz-Content-SHA256", hashlib.sha256(body).hexdigest())
+    if digest not in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()):
+        raise Unsigned("X-Amz-Content-SHA256 is not the hash of the body")
+    for key in keys:
+        wanted_id, colon, secret = key.partition(":")
+        if colon and wanted_id != scope[0]:
+            continue
+        credentials = require("botocore.credentials", "aws").Credentials(scope[0], secret if colon else key)
+        auth = require("botocore.auth", "aws")
+        signer = (auth.S3SigV4Auth if service == "s3" else auth.SigV4Auth)(credentials, service, scope[2])
+        arrived = require("botocore.awsrequest", "aws").AWSRequest(
+            method=request.method,
+            url=f"https://{request.host}{request.raw_path}",
+            headers={name: request.headers[name] for name in signed},
+            data=body,
+        )
+        arrived.context["timestamp"] = stamp
+        expected = signer.signature(signer.string_to_sign(arrived, signer.canonical_request(arrived)), arrived)
+        if hmac.compare_digest(expected, parts.get("Signature", "")):
             return key
     raise Unsigned("the signature does not match: check the secret access key and the signing method")
 
