@@ -1,4 +1,4 @@
-"""One transcript from several recognisers: nothing twice, nothing missing, in LiveKit's order. No clock runs here."""
+"""One transcript from several recognisers: nothing twice, nothing missing, in order. No clock runs here."""
 
 from __future__ import annotations
 
