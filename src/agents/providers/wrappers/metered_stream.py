@@ -27,6 +27,9 @@ _MADE_UP_SECONDS = 0.002
 
 _SLACK_SECONDS = 0.05
 
+_REPORT_SECONDS = 5.0
+"""Audio is counted in steps of so much, as LiveKit's plugins report their usage."""
+
 
 class AudioClock:
     """Knows when each moment of the audio was pushed. Positions are seconds of audio since the first frame."""
@@ -78,6 +81,7 @@ class MeteredStream(StreamWrapper):
         on_progress: Callable[[], None],
     ) -> None:
         super().__init__(inner)
+        self._push = inner.push_frame
         self._instruments = instruments
         self._labels = labels
         self._opened_as = labels()
@@ -89,7 +93,9 @@ class MeteredStream(StreamWrapper):
         self._reported = 0.0
         self._finals = 0
         self._over = False
-        self._utterance: trace.Span | None = None
+        self._traced = span.is_recording()
+        self._utterance_began: int | None = None  # nanoseconds, as spans have it
+        self._first_interim: float | None = None
         self._announced: float | None = None  # when START came
         self._heard = False  # an interim of this utterance came
         self._ever_heard = False
@@ -99,7 +105,7 @@ class MeteredStream(StreamWrapper):
     # ------------------------------------------------------------------ what goes in
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
-        self._inner.push_frame(frame)
+        self._push(frame)
         clock = self._clock
         if not clock.position:
             self._base = self._inner.start_time_offset
@@ -138,18 +144,17 @@ class MeteredStream(StreamWrapper):
             self._on_final(event)
         elif kind is SpeechEventType.START_OF_SPEECH:
             self._announced = _now()
-            self._open_utterance()
+            self._utterance_began = time.time_ns()
         elif kind is SpeechEventType.END_OF_SPEECH:
             self._announced = None
-            self._heard = False
-            self._close_utterance()
+            self._begin_anew()
         else:
             self._report()
         return event
 
     def _on_first_interim(self, event: stt.SpeechEvent) -> None:
         self._heard = self._ever_heard = True
-        self._open_utterance()
+        self._utterance_began = self._utterance_began or time.time_ns()
         start = event.alternatives[0].start_time if event.alternatives else 0.0
         began = self._clock.when(start - self._base) if start > 0 else None
         if began is None and self._announced is not None and _now() - self._announced > _MADE_UP_SECONDS:
@@ -157,8 +162,7 @@ class MeteredStream(StreamWrapper):
         if began is not None:
             seconds = max(_now() - began, 0.0)
             self._instruments.record("voxport_stt_first_interim_seconds", self._labels(), seconds)
-            if self._utterance is not None:
-                self._utterance.set_attribute("voxport.stt.first_interim_seconds", seconds)
+            self._first_interim = seconds
 
     def _on_final(self, event: stt.SpeechEvent) -> None:
         latency, since = self._latency(event)
@@ -166,15 +170,12 @@ class MeteredStream(StreamWrapper):
         if event.alternatives and event.alternatives[0].text.strip():
             labels = self._labels()
             self._finals += 1
-            self._open_utterance()
             self._instruments.add("voxport_stt_finals_total", labels)
             if latency is not None:
                 self._instruments.record("voxport_stt_final_latency_seconds", (*labels, since), latency)
-                if self._utterance is not None:
-                    self._utterance.set_attribute("voxport.stt.final_latency_seconds", latency)
-                    self._utterance.set_attribute("voxport.stt.final_latency_since", since)
-            self._close_utterance()
-            self._heard = False
+            if self._traced and not self._over:
+                self._trace_utterance(latency, since)
+            self._begin_anew()
         self._report()
 
     def _latency(self, event: stt.SpeechEvent) -> tuple[float | None, str]:
@@ -197,23 +198,28 @@ class MeteredStream(StreamWrapper):
 
     # ------------------------------------------------------------------ spans, counters, the end
 
-    def _open_utterance(self) -> None:
-        if self._utterance is None and not self._over:
-            names = ("voxport.stt.provider", "voxport.stt.model", "voxport.stt.mode")
-            self._utterance = self._tracer.start_span(
-                "voxport.stt.utterance",
-                context=trace.set_span_in_context(self._span),
-                attributes=dict(zip(names, self._labels(), strict=True)),
-            )
+    def _begin_anew(self) -> None:
+        self._heard = False
+        self._utterance_began = self._first_interim = None
 
-    def _close_utterance(self) -> None:
-        span, self._utterance = self._utterance, None
-        if span is not None:
-            span.end()
+    def _trace_utterance(self, latency: float | None, since: str) -> None:
+        """A span from the first sign of speech to its final, made when all is known: that is cheaper."""
+        attributes: dict[str, float | str] = {}
+        if self._first_interim is not None:
+            attributes["voxport.stt.first_interim_seconds"] = self._first_interim
+        if latency is not None:
+            attributes["voxport.stt.final_latency_seconds"] = latency
+            attributes["voxport.stt.final_latency_since"] = since
+        context = trace.set_span_in_context(self._span)
+        self._tracer.start_span(
+            "voxport.stt.utterance", context, attributes=attributes, start_time=self._utterance_began
+        ).end()
 
-    def _report(self) -> None:
+    def _report(self, *, at_once: bool = False) -> None:
         """Count the audio that came since the last time, and whatever the adapter has counted."""
         grown = self._clock.position - self._reported
+        if grown < _REPORT_SECONDS and not at_once:
+            return
         if grown > 0:
             self._reported = self._clock.position
             self._instruments.add("voxport_stt_audio_seconds_total", self._labels(), grown)
@@ -228,9 +234,8 @@ class MeteredStream(StreamWrapper):
     def _finish(self, outcome: str) -> None:
         if self._over:
             return
-        self._close_utterance()
         self._over = True
-        self._report()
+        self._report(at_once=True)
         instruments = self._instruments
         instruments.add("voxport_stt_open_streams", self._opened_as, -1)
         instruments.add("voxport_stt_requests_total", (*self._labels(), outcome))
