@@ -47,7 +47,7 @@ _VOLATILE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "<time>"),
     (re.compile(r"\b20\d{6}T\d{6}Z\b"), "<time>"),
-    (re.compile(r"(?<!\d)20\d{6}(?=(/|%2F)[a-z0-9-]+(/|%2F)[a-z]+(/|%2F)aws4_request)"), "<date>"),
+    (re.compile(r"(?<!\d)20\d{6}(?=(/|%2F)[a-z0-9-]+(/|%2F)[a-z0-9]+(/|%2F)aws4_request)"), "<date>"),
 )
 
 
