@@ -21,7 +21,7 @@ from .openai_chat import OpenAIChat
 from .openai_realtime import OpenAIRealtime
 from .openai_speech import OpenAISpeech
 from .openai_transcriptions import OpenAITranscriptions
-from .sherpa_onnx import SherpaOnnx
+from .sherpa_onnx import SherpaOnnx, SherpaOnnxPython
 from .vosk import Vosk
 from .whisperlive import WhisperLive
 
@@ -48,6 +48,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     OpenAISpeech,
     OpenAIChat,
     SherpaOnnx,
+    SherpaOnnxPython,
     Vosk,
     WhisperLive,
 )
