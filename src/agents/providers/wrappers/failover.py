@@ -139,8 +139,8 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         self._trials: set[asyncio.Task[None]] = set()
         self._recognize_metrics_needed = False  # the members report theirs
         self._handlers: list[tuple[stt.STT[Any], str, Callable[..., None]]] = []
-        for place, member in enumerate(self._members):
-            source = member.wrapped_stt if isinstance(member, SegmentedSTT) else member
+        self._sources = [m.wrapped_stt if isinstance(m, SegmentedSTT) else m for m in self._members]
+        for place, source in enumerate(self._sources):
             self._listen(source, "metrics_collected", self._on_metrics)
             self._listen(source, "error", self._error_handler(place))
 
@@ -209,7 +209,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         """
         options = dataclasses.replace(conn_options or DEFAULT_API_CONNECT_OPTIONS, max_retry=0)
         now = asyncio.get_running_loop().time
-        able = [place for place, member in enumerate(self._members) if member.capabilities.offline_recognize]
+        able = [place for place, member in enumerate(self._sources) if member.capabilities.offline_recognize]
         error: Exception = APIConnectionError("no member recognises recordings")
         permanent = True
         # the caller does not wait for a member that may be down while there is one that is not
@@ -247,7 +247,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
     async def _ask(
         self, place: int, buffer: utils.AudioBuffer, language: NotGivenOr[str], options: APIConnectOptions
     ) -> stt.SpeechEvent:
-        asked = recognise_or_raise(self._members[place], buffer, language=language, conn_options=options)
+        asked = recognise_or_raise(self._sources[place], buffer, language=language, conn_options=options)
         try:
             return await asyncio.wait_for(asked, self._options.attempt_timeout)
         except asyncio.TimeoutError:
@@ -282,13 +282,12 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
 
     def _error_handler(self, place: int) -> Callable[..., None]:
         def on_error(error: Any) -> None:
-            if isinstance(error, stt.STTError):
-                if error.recoverable:
-                    for stream in list(self._streams):
-                        stream._on_member_error(place, stream._loop.time())
-                # what ends a member does not end what it is a member of
-                error = error.model_copy(update={"recoverable": True})
-            self.emit("error", error)
+            told = isinstance(error, stt.STTError)
+            # what ends a member does not end what it is a member of
+            self.emit("error", error.model_copy(update={"recoverable": True}) if told else error)
+            if told and error.recoverable:
+                for stream in list(self._streams):
+                    stream._on_member_error(place, stream._loop.time())
 
         return on_error
 
