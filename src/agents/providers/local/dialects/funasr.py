@@ -47,7 +47,7 @@ class _Recognition(SelfHostedConversation):
         message = object_of(text)
         self._read(message)
         if message.get("is_speaking") is False:
-            self.configure(self._rate)
+            self.configure(self._rate, interim=self._mode == "2pass")
             self._tells_ends.append(message.get("is_end") is True)
             self._ends.append(self._samples / self._rate)
             await self.session.mark()

@@ -85,5 +85,5 @@ def from_float32(data: bytes) -> bytes:
     if len(data) % 4:
         raise RequestFailed(400, f"{len(data)} bytes are no whole number of 32-bit samples")
     samples = np.nan_to_num(np.frombuffer(data, "<f4"), nan=0.0, posinf=1.0, neginf=-1.0)
-    pcm: bytes = np.clip(np.round(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
+    pcm: bytes = np.clip(np.round(np.clip(samples, -1.0, 1.0) * 32768.0), -32768, 32767).astype("<i2").tobytes()
     return pcm
