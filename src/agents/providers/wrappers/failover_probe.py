@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from livekit import rtc
 from livekit.agents import stt
 
+from .failover_choice import Choice
 from .failover_leg import close_quietly
 from .failover_silence import SilenceWatch
 
-__all__ = ["Probe"]
+if TYPE_CHECKING:
+    from .failover import FailoverSTTAdapter
+
+__all__ = ["Probe", "Trials"]
+
+_PROBE_SECONDS = 30.0
+"""A trial that brought no verdict in this time is given up; the next speech begins another."""
 
 
 class Probe:
@@ -86,3 +94,80 @@ class Probe:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
         await close_quietly(self.stream)
+
+
+class Trials:
+    """The trials beside one stream, one at a time.
+
+    Args:
+        adapter: whose members they are.
+        choice: of the stream; it knows who is due.
+        open_stream: makes a member's stream.
+        close: closes a probe beside everything else.
+    """
+
+    def __init__(
+        self,
+        adapter: FailoverSTTAdapter,
+        choice: Choice,
+        *,
+        open_stream: Callable[[int], stt.RecognizeStream],
+        close: Callable[[Probe], None],
+    ) -> None:
+        self._adapter = adapter
+        self._choice = choice
+        self._open_stream = open_stream
+        self._close = close
+        self._probe: Probe | None = None
+
+    def push(self, frame: rtc.AudioFrame, *, speech: bool) -> None:
+        """Let the member on trial, if there is one, hear *frame*."""
+        if self._probe is not None:
+            self._probe.push(frame, speech=speech)
+
+    def look_after(self, now: float, *, active: int | None, speech: bool) -> None:
+        """End a trial that takes too long; begin one when somebody speaks and one better than *active* is due."""
+        if self._probe is not None:
+            self._probe.check(now)
+            if self._probe is not None and now - self._probe.began_at > _PROBE_SECONDS:
+                self.end()
+        elif active and speech and self._adapter._options.probe == "background":
+            member = self._choice.due_for_trial(active, now)
+            if member is not None:
+                self._begin(member, now)
+
+    def _begin(self, member: int, now: float) -> None:
+        breaker = self._adapter._breakers[member]
+        try:
+            stream = self._open_stream(member)
+        except Exception:  # a member that cannot even begin is no better than it was
+            breaker.failed(now)
+            return
+        breaker.on_trial = True
+        self._probe = Probe(
+            member,
+            stream,
+            limit=self._adapter._options.silence_limit,
+            interims=self._adapter._members[member].capabilities.interim_results,
+            on_verdict=self._on_verdict,
+        )
+
+    def _on_verdict(self, probe: Probe, works: bool) -> None:
+        breaker = self._adapter._breakers[probe.member]
+        if not works:
+            breaker.failed(asyncio.get_running_loop().time())
+        elif breaker.succeeded():
+            self._adapter._changed(probe.member, available=True)
+        self.end()
+
+    def on_error(self, member: int) -> None:
+        """*member* has reported an error; on trial, that decides."""
+        if self._probe is not None and self._probe.member == member:
+            self._probe.decide(False)
+
+    def end(self) -> None:
+        """Give up the trial that goes on, if there is one."""
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            self._adapter._breakers[probe.member].on_trial = False
+            self._close(probe)

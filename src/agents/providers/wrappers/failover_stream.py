@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from .failover_audio import KeptAudio
 from .failover_choice import Choice
 from .failover_leg import Ending, Leg
-from .failover_probe import Probe
+from .failover_probe import Probe, Trials
 from .failover_silence import SilenceWatch
 from .failover_transcript import JoinedTranscript
 
@@ -57,9 +57,6 @@ _TROUBLES = 2
 _IDLE_SECONDS = 5.0
 """A member that ends its stream after so much time without audio has not failed."""
 
-_PROBE_SECONDS = 30.0
-"""A trial that brought no verdict in this time is given up; the next speech begins another."""
-
 
 class FailoverStream(stt.RecognizeStream):
     """Made by :meth:`FailoverSTTAdapter.stream`. Push frames, iterate over events, and close it."""
@@ -77,9 +74,9 @@ class FailoverStream(stt.RecognizeStream):
         self._audio = KeptAudio(stt._options.replay_seconds)
         self._transcript = JoinedTranscript()
         self._choice = Choice(stt._breakers)
+        self._trials = Trials(stt, self._choice, open_stream=self._member_stream, close=self._close)
         self._watch = SilenceWatch(stt._options.silence_limit, interims=True)
         self._leg: Leg | None = None
-        self._probe: Probe | None = None
         self._closers: set[asyncio.Task[None]] = set()
         self._more = asyncio.Event()  # audio came, or its end
         self._input_ended_at: float | None = None
@@ -115,8 +112,7 @@ class FailoverStream(stt.RecognizeStream):
                 self._watch.speech(now, mono.duration)
         if self._hearing is not None:
             self._hearing.push_frame(mono)
-        if self._probe is not None:
-            self._probe.push(mono, speech=audio.loud)
+        self._trials.push(mono, speech=audio.loud)
         if not self._more.is_set():
             self._more.set()
 
@@ -159,7 +155,7 @@ class FailoverStream(stt.RecognizeStream):
             if self._hearer is not None and self._hearing is not None:
                 await utils.aio.cancel_and_wait(self._hearer)
                 await self._hearing.aclose()
-            self._end_probe()
+            self._trials.end()
             if self._leg is not None:
                 self._close(self._leg)
             while self._closers:
@@ -187,15 +183,16 @@ class FailoverStream(stt.RecognizeStream):
             if self._input_ended_at is not None and self._audio.empty:
                 return None
             try:
-                stream = self._adapter._members[member].stream(
-                    language=self._language, conn_options=self._member_options
-                )
+                stream = self._member_stream(member)
             except Exception as error:
                 self._adapter._report(member, error)
                 self._failed(member, Ending("failed", error))
                 continue
             self._go_live(member, stream)
             return self._leg
+
+    def _member_stream(self, member: int) -> stt.RecognizeStream:
+        return self._adapter._members[member].stream(language=self._language, conn_options=self._member_options)
 
     def _go_live(self, member: int, stream: stt.RecognizeStream) -> None:
         """From here on *member* hears the caller, first what no final has covered."""
@@ -347,9 +344,7 @@ class FailoverStream(stt.RecognizeStream):
 
     def _on_member_error(self, member: int, now: float) -> None:
         """A member that goes on by itself has reported an error."""
-        probe = self._probe
-        if probe is not None and probe.member == member:
-            probe.decide(False)
+        self._trials.on_error(member)
         leg = self._leg
         if leg is None or leg.member != member or len(self._adapter.members) == 1 or leg.ended.done():
             return
@@ -377,8 +372,9 @@ class FailoverStream(stt.RecognizeStream):
         self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         now = self._loop.time()
         self._end_utterance(now)
-        self._look_after_probe(now)
         leg = self._leg
+        active = leg.member if leg is not None else None
+        self._trials.look_after(now, active=active, speech=self._audio.loud)
         if leg is None or leg.ended.done():
             return
         limit = self._adapter._options.silence_limit
@@ -429,59 +425,12 @@ class FailoverStream(stt.RecognizeStream):
             return
         transcript, audio = self._transcript, self._audio
         quiet = audio.seconds - audio.loud_until >= _PAUSE_SECONDS
-        if (
-            transcript.speaking
-            or transcript.text_open
-            or not quiet
-            or now - leg.last_event_at < self._tick_seconds
-        ):
+        said = now - leg.last_event_at >= self._tick_seconds and not transcript.speaking
+        if not said or not quiet or transcript.text_open:
             return
-        if transcript.timed is not False and audio.unheard_seconds > _UNHEARD_SECONDS:
-            return
-        leg.successor = better
-        leg.end_input()
-
-    def _look_after_probe(self, now: float) -> None:
-        probe, leg = self._probe, self._leg
-        if probe is not None:
-            probe.check(now)
-            if now - probe.began_at > _PROBE_SECONDS:
-                self._end_probe()
-            return
-        if leg is None or not leg.member or not self._audio.loud or self._adapter._options.probe != "background":
-            return
-        member = self._choice.due_for_trial(leg.member, now)
-        if member is None:
-            return
-        recogniser = self._adapter._members[member]
-        self._adapter._breakers[member].on_trial = True
-        try:
-            stream = recogniser.stream(language=self._language, conn_options=self._member_options)
-        except Exception:
-            self._choice.failed(member, now)
-            return
-        self._probe = Probe(
-            member,
-            stream,
-            limit=self._adapter._options.silence_limit,
-            interims=recogniser.capabilities.interim_results,
-            on_verdict=self._on_verdict,
-        )
-
-    def _on_verdict(self, probe: Probe, works: bool) -> None:
-        breaker = self._adapter._breakers[probe.member]
-        if works:
-            if breaker.succeeded():
-                self._adapter._changed(probe.member, available=True)
-        else:
-            breaker.failed(self._loop.time())
-        self._end_probe()
-
-    def _end_probe(self) -> None:
-        probe, self._probe = self._probe, None
-        if probe is not None:
-            self._adapter._breakers[probe.member].on_trial = False
-            self._close(probe)
+        if transcript.timed is False or audio.unheard_seconds <= _UNHEARD_SECONDS:
+            leg.successor = better
+            leg.end_input()
 
     # ------------------------------------------------------------------ the rest
 
