@@ -126,7 +126,7 @@ def test_a_vendor_that_is_no_provider_type_is_built_by_its_name() -> None:
 
 def test_an_unknown_provider_is_refused_with_the_nearest_names() -> None:
     error = refusal(STTConfig("deepgrm"))
-    assert str(error).startswith("unknown provider 'deepgrm': did you mean 'deepgram'? Known: ")
+    assert str(error).startswith("unknown provider 'deepgrm': did you mean 'deepgram' or 'deepgram_flux'? Known: ")
     assert all(p.value in str(error) for p in ProviderType)
     assert error.key == "provider"
 
@@ -319,7 +319,7 @@ async def test_a_profile_beside_the_file_is_used(tmp_path: Path) -> None:
     [
         (
             "stt:\n  provider: deepgrm\n",
-            ":2: in stt: unknown provider 'deepgrm': did you mean 'deepgram'? Known: ",
+            ":2: in stt: unknown provider 'deepgrm': did you mean 'deepgram' or 'deepgram_flux'? Known: ",
         ),
         (
             "stt:\n  provider: deepgram\n\n  api_key: ${env:NOT_SET_ANYWHERE}\n",

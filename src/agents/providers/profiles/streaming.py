@@ -201,7 +201,7 @@ class _ProfileConversation(Conversation):
             return (chunk,)
         encoded = chunk if plan.encode is None else plan.encode(chunk)
         if plan.envelope is None:
-            return [encoded, *plan.after_audio.write(scope)]
+            return (encoded, *plan.after_audio.write(scope))
         scope.audio = encoded
         message = orjson.dumps(plan.envelope(scope)).decode()
         scope.audio = b""

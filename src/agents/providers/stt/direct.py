@@ -41,6 +41,7 @@ class DirectStream(stt.SpeechStream):
         self._open = True
         self._task.add_done_callback(lambda _: self._shut())
         self._read = asyncio.Event()
+        self._ended_utterance = False
         self._emitted = 0
         self._consumed = 0
 
@@ -127,6 +128,11 @@ class DirectStream(stt.SpeechStream):
             await self._read.wait()
 
     async def __anext__(self) -> stt.SpeechEvent:
+        if self._ended_utterance:
+            # After an outage an END and the next START come together. LiveKit decides on the turn in a task of its
+            # own, which that START would cancel before it ran: two turns would become one.
+            self._ended_utterance = False
+            await asyncio.sleep(0)
         try:
             event = await self._event_ch.recv()
         except utils.aio.ChanClosed:
@@ -134,6 +140,7 @@ class DirectStream(stt.SpeechStream):
                 raise error from None
             raise StopAsyncIteration from None
         self._consumed += 1
+        self._ended_utterance = event.type is stt.SpeechEventType.END_OF_SPEECH
         if not self._read.is_set():
             self._read.set()
         return event
