@@ -93,7 +93,16 @@ async def test_invalid_utf8_ends_the_connection_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [(-5, -1), (1e300, 1e301), (0, 1e12), (9e9, 3), (0.5, 0.1), ("soon", "later"), (None, -0.0), (10**400, 10**400)],
+    [
+        (-5, -1),
+        (1e300, 1e301),
+        (0, 1e12),
+        (9e9, 3),
+        (0.5, 0.1),
+        ("soon", "later"),
+        (None, -0.0),
+        (10**400, 10**400),
+    ],
 )
 async def test_absurd_times_acknowledge_nothing_and_break_nothing(start: Any, end: Any) -> None:
     async def lies(connection: Connection) -> None:

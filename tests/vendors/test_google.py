@@ -24,6 +24,7 @@ from agents.providers.base import ConfigurationError, STTConfig
 from agents.providers.factory import ProviderFactory
 from agents.providers.protocol import HttpRequest, HttpResponse, Pcm, Recognition, Settings, Verdict, Wait
 from agents.providers.redaction import Secret
+from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.vendors import _google_tokens, find_vendor, google
 
 V1 = "https://speech.googleapis.com/v1/speech:recognize"
@@ -529,3 +530,8 @@ def test_what_is_too_large_for_one_request_goes_through_the_bucket_too(protocol:
     flow = protocol.recognise(large, settings())
     with pytest.raises(ValueError, match="option bucket"):
         next(flow)
+
+
+def test_streaming_is_refused_with_what_to_use_instead() -> None:
+    with pytest.raises(ConfigurationError, match="gRPC only, which LiveKit's google plugin does"):
+        CustomWebSocketSTTAdapter("wss://speech.googleapis.com/v1/speech", "some-google-key", vendor="google")

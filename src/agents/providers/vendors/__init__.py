@@ -68,6 +68,7 @@ class Vendor:
         streaming_url, batch_url: where it is, unless the user says otherwise.
         default_model: what is used when no model is named.
         hosts: hosts by which a URL is recognised; ``*.example.com`` for all under it.
+        instead_of_streaming: what to use where there is no streaming protocol.
         profile: the profile it was made from, if it was.
     """
 
@@ -80,6 +81,7 @@ class Vendor:
     batch_url: str | None = None
     default_model: str | None = None
     hosts: tuple[str, ...] = ()
+    instead_of_streaming: str = "use CustomHTTPSTTAdapter"
     profile: Profile | None = field(default=None, repr=False)
 
 

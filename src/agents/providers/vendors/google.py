@@ -256,7 +256,12 @@ def _vendor() -> Vendor:
     vendor = vendor_in_file(folder / "google.yaml")
     v2 = vendor_in_file(folder / "_google_v2.yaml")
     assert vendor.batch is not None and v2.batch is not None, "the profiles have a batch part"
-    return dataclasses.replace(vendor, batch=GoogleBatch(vendor.batch, v2.batch, vendor.hosts))
+    return dataclasses.replace(
+        vendor,
+        batch=GoogleBatch(vendor.batch, v2.batch, vendor.hosts),
+        instead_of_streaming="it streams by gRPC only, which LiveKit's google plugin does; "
+        "for whole utterances use CustomHTTPSTTAdapter",
+    )
 
 
 VENDOR = _vendor()
