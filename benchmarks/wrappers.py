@@ -6,7 +6,7 @@
 Streams run against the local server of ``streaming.py`` (a process of its own). Within one repeat every side gets
 the same audio, one after the other in random order in one process; a ratio is that of one repeat, and what is
 printed is their median and range. A wrapper that leaves streams alone returns the very stream it wraps, so the
-range of its ratio is what the machine adds. How to read it is in ``benchmarks/README.md``.
+range of its ratio is what the machine adds. How to read it is in ``docs/wrappers.md``.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from livekit.agents import APIConnectionError, APIStatusError, stt
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, APIConnectionError, APIStatusError, stt
 from livekit.agents.types import NOT_GIVEN, APIConnectOptions
+from livekit.agents.voice.io import AudioInput
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
@@ -21,7 +24,7 @@ from agents.providers.wrappers.metered import MeteredSTTAdapter
 from agents.providers.wrappers.retryable import RetryableSTTAdapter
 from agents.providers.wrappers.stream import StreamWrapper
 
-from .conftest import KEY, QUICK, Make, Service, collect, finals, five_words, frame, transcribe
+from .conftest import KEY, QUICK, Make, Service, collect, finals, five_words, frame, frames_of, transcribe
 
 REGISTRY = CollectorRegistry()
 KINDS: dict[str, Callable[[stt.STT[Any]], STTWrapper]] = {
@@ -259,6 +262,40 @@ async def test_livekits_fallback_adapter_can_be_wrapped_and_can_hold_wrappers(
     events = await transcribe(wrapper.stream(conn_options=QUICK), speak([2], 16000, tail_ms=600))
     assert finals(events) == "w0 w1"
     await wrapper.aclose()
+
+
+async def test_an_agent_session_hears_through_wrappers(streaming: Make, livekit_runtime: None) -> None:
+    """The session sets the stream's offset, reads its capabilities and closes it, as it does with any plugin."""
+    speech = speak([3], 24000, tail_ms=600)
+    wrapper = nest(("metered", "cached", "retryable"), streaming())
+
+    class Caller(AudioInput):
+        def __init__(self) -> None:
+            super().__init__(label="caller")
+            self.frames = iter(frames_of(speech))
+
+        async def __anext__(self) -> rtc.AudioFrame:
+            await asyncio.sleep(0.005)
+            return next(self.frames, rtc.AudioFrame(bytes(2400), 24000, 1, 1200))
+
+    heard: list[str] = []
+    done = asyncio.Event()
+
+    def on_transcript(event: Any) -> None:
+        if event.is_final:
+            heard.append(event.transcript)
+            done.set()
+
+    session: AgentSession[None] = AgentSession(stt=wrapper, vad=None, turn_handling={"turn_detection": "stt"})
+    session.on("user_input_transcribed", on_transcript)
+    session.input.audio = Caller()
+    try:
+        await session.start(Agent(instructions=""))
+        await asyncio.wait_for(done.wait(), 10)
+    finally:
+        await session.aclose()
+        await wrapper.aclose()
+    assert heard == ["w0 w1 w2"]
 
 
 async def test_what_is_no_recogniser_is_refused() -> None:

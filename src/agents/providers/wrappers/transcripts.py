@@ -34,7 +34,7 @@ _PLACES = (
 )
 """Where STTs keep what changes a transcript."""
 
-_MEMBERS = ("_stt_instances", "_members", "_wrapped_stt")
+_MEMBERS = ("_stt_instances", "_members", "_wrapped_stt", "_stt")
 """Where STTs that are made of others keep them."""
 
 _WORD_TIMES = ("start_time", "end_time", "confidence", "start_time_offset")
