@@ -24,7 +24,7 @@ from .proxy import FaultProxy
 from .schedules import Schedule, _leaks, _open_sockets, _stream
 from .transcriber import Behaviour
 
-__all__ = ["VendorPlan", "run_all_with_vendors", "run_with_vendors", "vendors_on_loopback"]
+__all__ = ["Run", "VendorPlan", "run_all_with_vendors", "run_with_vendors", "vendors_on_loopback"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,10 @@ async def vendors_on_loopback(
     return urls, servers, injectors
 
 
+Run = tuple[Callable[[Sequence[str]], "stt.STT[Any]"], Schedule, Sequence[VendorPlan]]
+"""What makes the adapter for the vendors' URLs, what is said, and who hears it."""
+
+
 async def run_with_vendors(
     make_stt: Callable[[Sequence[str]], stt.STT[Any]], schedule: Schedule, vendors: Sequence[VendorPlan]
 ) -> StreamReport:
@@ -103,20 +107,24 @@ async def run_with_vendors(
 
 
 async def run_all_with_vendors(
-    runs: Sequence[tuple[Callable[[Sequence[str]], stt.STT[Any]], Schedule, Sequence[VendorPlan]]],
+    runs: Sequence[Run], *, on_start: Callable[[int, list[OracleServer]], None] | None = None
 ) -> list[StreamReport]:
-    """Several runs at once; what is left behind is in every report, since nobody knows whose it is."""
+    """Several runs at once; what is left behind is in every report, since nobody knows whose it is.
+
+    Args:
+        on_start: called with the number of each run and its servers, when they serve and nothing is said yet.
+    """
     tasks, sockets = asyncio.all_tasks(), _open_sockets()
-    reports = await asyncio.gather(*(_run(*run) for run in runs))
+    started = on_start or (lambda number, servers: None)
+    reports = await asyncio.gather(*(_run(run, number, started) for number, run in enumerate(runs)))
     leaks = await _leaks(tasks, sockets)
     for report in reports:
         report.leaks = leaks
     return reports
 
 
-async def _run(
-    make_stt: Callable[[Sequence[str]], stt.STT[Any]], schedule: Schedule, vendors: Sequence[VendorPlan]
-) -> StreamReport:
+async def _run(run: Run, number: int, on_start: Callable[[int, list[OracleServer]], None]) -> StreamReport:
+    make_stt, schedule, vendors = run
     began = time.perf_counter()
     speech = schedule.speech()
     faults = tuple(fault for vendor in vendors for fault in vendor.faults)
@@ -126,6 +134,7 @@ async def _run(
     report = StreamReport(speech.words, speech.duration, times_known=times_known)
     async with AsyncExitStack() as stack:
         urls, servers, injectors = await vendors_on_loopback(vendors, stack)
+        on_start(number, servers)
         adapter = make_stt(urls)
         try:
             await asyncio.wait_for(_stream(adapter, schedule, speech, report), patience)

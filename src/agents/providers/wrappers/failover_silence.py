@@ -15,6 +15,9 @@ _ABOVE_NOISE = 3.0
 _RISE_SECONDS = 10.0
 """The time in which the estimate of the noise comes up to sound that never pauses."""
 
+_LOOKED_AT = 32
+"""So many samples of a frame tell whether it is loud; looking at all would cost more than keeping them."""
+
 _LEAST_SPEECH = 0.3
 """Seconds: less may be a cough, or the end of the word a final has just covered."""
 
@@ -34,10 +37,11 @@ class EnergyGate:
         return int(max(_QUIETEST_PEAK, _ABOVE_NOISE * self._noise))
 
     def loud(self, samples: Samples, seconds: float) -> bool:
-        """Whether *samples* (mono, 16 bit), *seconds* long, may hold speech. Every 16th sample is looked at."""
-        view = memoryview(samples).cast("B").cast("h")[::16]
-        if not len(view):
+        """Whether *samples* (mono, 16 bit), *seconds* long, may hold speech. A few dozen of them are looked at."""
+        whole = memoryview(samples).cast("B").cast("h")
+        if not len(whole):
             return False
+        view = whole[:: len(whole) // _LOOKED_AT or 1]
         peak = max(max(view), -min(view))
         loud = peak > self.threshold
         if peak < self._noise:
