@@ -326,6 +326,20 @@ class TestLoudness:
         assert is_loud(array("h", [value] * 17).tobytes(), 500)
         assert is_loud(memoryview(array("h", [value])).cast("B"), 500)
 
+    def test_seconds_of_silence_after_what_is_final(self) -> None:
+        buffer = ReplayBuffer(RATE, keep_seconds=60)
+        assert buffer.quiet_seconds(500) == 0
+        buffer.append(array("h", [3000] * 100).tobytes(), 0.0)
+        buffer.append(bytes(2 * 300), 0.0)
+        assert buffer.quiet_seconds(500) == 0, "speech that is not final comes first"
+        drain(buffer)
+        buffer.acknowledge(120)
+        assert buffer.quiet_seconds(500) == pytest.approx(0.28)
+        buffer.append(array("h", [-3000] * 100).tobytes(), 0.0)
+        assert buffer.quiet_seconds(500) == pytest.approx(0.28)
+        buffer.acknowledge(50)
+        assert buffer.quiet_seconds(5000) == pytest.approx(0.38)
+
     def test_seconds_of_loud_audio_that_is_not_final(self) -> None:
         buffer = ReplayBuffer(RATE, keep_seconds=60)
         buffer.append(array("h", [3000] * 100).tobytes(), 0.0)
