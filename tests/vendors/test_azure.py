@@ -521,6 +521,7 @@ async def test_nothing_is_lost_around_a_long_silence(
         text_message("speech.unheard-of", {}),
         "Path:speech.context\r\nX-RequestId:f00d\r\n\r\n[1]",
     ],
+    ids=["nothing", "noise", "no RIFF header", "no request", "no empty line", "unheard-of", "no object"],
 )
 async def test_the_server_refuses_what_is_not_the_protocol(server: Server, message: str | bytes) -> None:
     url = f"{server.ws_url}/speech/recognition/conversation/cognitiveservices/v1?language=en-US"
