@@ -326,7 +326,7 @@ async def test_a_healthy_member_is_left_alone() -> None:
     await call.end()
     assert call.words == [0, 1, 2, 3, 4] and call.order == "(!)(!)"
     assert len(one.streams) == 1 and not two.streams
-    assert adapter.stats.switches == 0 and adapter.model == "model-one"
+    assert adapter.stats.switches == adapter.stats.replayed_seconds == 0 and adapter.model == "model-one"
     await adapter.aclose()
 
 
@@ -345,6 +345,7 @@ async def test_whatever_a_member_raises_the_next_one_hears_all_that_is_not_final
     await call.end()
     assert call.words == [0, 1, 2, 3, 4, 5] and call.order == "(!)(!)"
     assert two.streams[0].heard < 3.0, "not what was final"
+    assert 0 < adapter.stats.replayed_seconds < 1.5
     assert two.streams[0].language == "de"
     assert [(change.stt, change.available) for change in changes] == [(one, False)]
     assert len(errors) == 1 and errors[0].recoverable and errors[0].error is failure

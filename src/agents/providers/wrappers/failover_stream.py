@@ -196,6 +196,7 @@ class FailoverStream(stt.RecognizeStream):
 
     def _go_live(self, member: int, stream: stt.RecognizeStream) -> None:
         """From here on *member* hears the caller, first what no final has covered."""
+        given_before = self._audio.given_seconds
         origin = self._audio.rewind()
         self._count_dropped()
         self._transcript.began(origin)
@@ -212,7 +213,7 @@ class FailoverStream(stt.RecognizeStream):
             else:
                 leg.push(frame)
         leg.late_seconds = self._audio.given_seconds - origin
-        self._adapter.stats.replayed_seconds += leg.late_seconds
+        self._adapter.stats.replayed_seconds += max(given_before - origin, 0.0)
         if self._input_ended_at is not None:
             leg.end_input()
         self._adapter._serving(member)
