@@ -150,9 +150,11 @@ class TestStreams:
 
     async def test_tell_how_late_a_final_is(self, meter: Meter) -> None:
         """The vendor hears the end of speech after 0.3 s of silence, 0.06 s at this pace, and is 0.4 s late."""
-        async with OracleServer(Behaviour(latency=0.4)) as server:
+        async with OracleServer(Behaviour(latency=0.4, speech_events=False)) as server:
             wrapper = meter.wrap(CustomWebSocketSTTAdapter(server.url, KEY))
-            await transcribe(wrapper.stream(), speak([2], 16000, tail_ms=600), pace=5.0)
+            stream = wrapper.stream()
+            stream.start_time_offset = 1000.0  # so are the vendor's times, then
+            await transcribe(stream, speak([2], 16000, tail_ms=600), pace=5.0)
             await wrapper.aclose()
         for name in ("first_interim", "final_latency"):
             assert meter.value(f"voxport_stt_{name}_seconds_count") == 1
