@@ -49,13 +49,19 @@ class Owner(FailoverSTTAdapter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """One schedule. Its ``repr`` can be pasted into a test."""
+    """One schedule. Its ``repr`` can be pasted into a test.
+
+    Attributes:
+        seconds: how long the failover adapter bears silence.
+        stall: how long the members do.
+    """
 
     schedule: Schedule
     vendors: tuple[VendorPlan, ...]
     on_failure: tuple[Literal["degrade", "raise"], ...] = ("raise", "raise")
     probe: Literal["background", "next_utterance"] = "background"
     seconds: float = 0.8
+    stall: float = 1.0
 
     def make(self, urls: Sequence[str]) -> Owner:
         """Voxport's adapters for the vendors, and what goes from one to the other."""
@@ -64,7 +70,7 @@ class Run:
                 url,
                 "key",
                 sample_rate=self.schedule.sample_rate,
-                vendor=Hurried(_protocol(plan.behaviour.dialect), seconds=1.0),
+                vendor=Hurried(_protocol(plan.behaviour.dialect), seconds=self.stall),
                 on_failure=on_failure,
             )
             for url, plan, on_failure in zip(urls, self.vendors, self.on_failure, strict=True)
@@ -177,6 +183,15 @@ async def test_the_second_vendor_goes_on_whatever_the_first_does(mode: Literal["
         assert report.wall_seconds < 6.0, run
 
 
+async def test_silence_that_no_member_notices_is_noticed_while_the_caller_speaks() -> None:
+    schedule = dataclasses.replace(_TALK, utterances=(4, 5, 3, 4, 6, 5, 4), pace=4.0)
+    run = Run(schedule=schedule, vendors=(VendorPlan(silent_after=1.5), _WORKS), stall=30.0)
+    [report] = await check([run])
+    last_audio = max(event.created_at for event in report.events)
+    heard = [event.created_at for event in report.events if "w20" in str(event.alternatives)]
+    assert last_audio - heard[0] > 0.8, "the second vendor was there long before the end of the call"
+
+
 async def test_both_fail_at_once_and_come_back() -> None:
     first = VendorPlan(faults=(Fault(1.5, "refuse", 1.0),))
     second = VendorPlan(behaviour=Behaviour(dialect="deepgram"), faults=(Fault(0.1, "refuse", 1.2),))
@@ -272,7 +287,11 @@ _TALKS = {
 async def test_turns_are_committed_whole_and_once(mode: Literal["raise", "degrade"]) -> None:
     schedule = dataclasses.replace(_TALK, sample_rate=24000)
     several = {
-        name: Run(schedule=schedule, vendors=vendors, on_failure=(mode, mode)) for name, vendors in _TALKS.items()
+        # members that would bear silence for ever: only the failover adapter can notice it
+        name: Run(
+            schedule=schedule, vendors=vendors, on_failure=(mode, mode), stall=30 if name == "silence" else 1
+        )
+        for name, vendors in _TALKS.items()
     }
     turns = await asyncio.gather(*(converse(run.make, run.vendors) for run in several.values()))
     assert dict(zip(several, turns, strict=True)) == dict.fromkeys(several, TURNS)
