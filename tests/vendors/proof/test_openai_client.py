@@ -86,7 +86,9 @@ async def test_the_server_commits_when_speech_stops_or_when_it_is_told_to(client
         await say(connection, spoken(LINES[1]))
         await connection.input_audio_buffer.commit()
         events = await until(connection, ".completed")
-        assert kinds(events) == ["speech_started", "committed", "added", "delta", "completed"]
+        # the commit may overtake the server's own discovery that somebody speaks
+        heard = [kind for kind in kinds(events) if kind != "speech_started"]
+        assert heard == ["committed", "added", "delta", "completed"]
         assert events[-1].transcript == LINES[1]
         assert events[1].previous_item_id == committed.item_id
 
