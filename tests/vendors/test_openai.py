@@ -19,10 +19,12 @@ from agents.providers.protocol import (
     Finished,
     Flushed,
     FormField,
+    HttpResponse,
     Partial,
     Pcm,
     ProtocolError,
     Ready,
+    Recognition,
     Settings,
     SpeechEnded,
     SpeechStarted,
@@ -338,3 +340,49 @@ def test_absurd_types_are_protocol_errors_at_worst(events: list[tuple[str, dict[
 def test_garbage_is_a_protocol_error(message: str | bytes) -> None:
     with pytest.raises(ProtocolError):
         Talk().inner.receive(message)
+
+
+def events(*data: str) -> HttpResponse:
+    body = "".join(f"event: x\ndata: {line}\n\n" for line in data)
+    return HttpResponse(200, {"content-type": "text/event-stream; charset=utf-8"}, body.encode())
+
+
+def recognised(response: HttpResponse) -> Recognition:
+    batch = find_vendor("openai").batch
+    assert batch is not None
+    flow = batch.recognise(Pcm(bytes(3200), 16000), settings(url="https://api.openai.com/v1"))
+    next(flow)
+    with pytest.raises(StopIteration) as done:
+        flow.send(response)
+    result = done.value.value
+    assert isinstance(result, Recognition)
+    return result
+
+
+def test_an_answer_may_come_as_events() -> None:
+    usage = '{"type":"tokens","input_tokens":9,"output_tokens":3}'
+    done = f'{{"type":"transcript.text.done","text":"good morning","usage":{usage}}}'
+    heard = recognised(events('{"type":"transcript.text.delta","delta":"good"}', done, "[DONE]"))
+    assert heard.text == "good morning"
+    assert heard.usage is not None
+    assert (heard.usage.input_tokens, heard.usage.output_tokens) == (9, 3)
+
+
+def test_a_server_that_sends_segments_as_events_is_read_too() -> None:
+    assert recognised(events('{"text":" good"}', '{"text":"morning "}')).text == "good morning"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (['{"type":"transcript.text.delta","delta":"good"}'], "broke off"),
+        (["no json"], "no JSON"),
+        (["[1]"], "no JSON object"),
+        (['{"type":"other"}'], "no text"),
+        ([], "no text"),
+    ],
+    ids=["broken off", "no json", "no object", "other events", "nothing"],
+)
+def test_events_that_make_no_transcript_are_refused(data: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        recognised(events(*data))

@@ -52,4 +52,12 @@ CASES = [
         option_checks=[OptionCheck({}, ["timestamp_granularities[]=word"], way="batch")],
         lacks=frozenset({"speaker", "keyterms"}),
     ),
+    VendorCase(
+        name="openai-events",
+        vendor="openai",
+        batch_url=lambda server: f"{server.url}/v1",
+        options={"stream": True},
+        option_checks=[OptionCheck({}, ["stream=true"], way="batch")],
+        lacks=frozenset({"words", "confidence", "speaker", "language", "keyterms", "times"}),
+    ),
 ]

@@ -13,10 +13,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import orjson
+
 from ..base import ConfigurationError
 from ..profiles import Profile, ProfileBatch, ProfileStreaming
 from ..profiles.hosts import is_host_of
-from ..protocol import ConnectRequest, Conversation, HttpRequest, HttpResponse, Pcm, Settings, Traits
+from ..protocol import (
+    ConnectRequest,
+    Conversation,
+    HttpRequest,
+    HttpResponse,
+    Pcm,
+    Recognition,
+    Settings,
+    Traits,
+    Usage,
+)
 from ..protocol.batch import BatchFlow
 from . import Vendor, vendor_in_file
 from ._openai_session import RealtimeConversation
@@ -25,6 +37,7 @@ __all__ = ["VENDOR", "OpenAIBatch", "OpenAIStreaming"]
 
 _WITHOUT_VAD = ("gpt-live-transcribe", "gpt-realtime-whisper")
 _WITH_HINTS = ("gpt-transcribe", "gpt-live-transcribe")
+_JSON = {"content-type": "application/json"}
 _SILENT_STALL_SECONDS = 120.0
 """A server that does not listen for ends of speech may say nothing until it is asked to."""
 
@@ -156,7 +169,64 @@ class OpenAIBatch(ProfileBatch):
         settings = dataclasses.replace(
             _at(settings, "/audio/transcriptions"), options=options, keyterms=tuple(keywords), language=language
         )
-        return (yield from super().recognise(audio, settings))
+        flow = super().recognise(audio, settings)
+        response = yield next(flow)
+        assert isinstance(response, HttpResponse), "a request is answered by a response"
+        response = _whole(response)
+        try:
+            flow.send(response)
+        except StopIteration as done:
+            return _with_tokens(done.value, response)
+        raise ValueError("the profile's flow asks for more than one answer")
+
+
+def _whole(response: HttpResponse) -> HttpResponse:
+    """The answer as one JSON object, also where it came as server-sent events.
+
+    OpenAI names events in their data (``transcript.text.delta``, ``.done``); speaches sends objects with the text
+    of a segment each (speaches 870e1e1).
+
+    Raises:
+        ValueError: an event is no JSON object, or none holds a text.
+    """
+    if response.content_type != "text/event-stream":
+        return response
+    deltas: list[str] = []
+    segments: list[str] = []
+    for line in response.text().splitlines():
+        name, _, data = line.partition(":")
+        data = data.strip()
+        if name != "data" or data == "[DONE]":
+            continue
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise ValueError("an event of the answer is no JSON") from error
+        if not isinstance(event, dict):
+            raise ValueError("an event of the answer is no JSON object")
+        if event.get("type") == "transcript.text.done":
+            return dataclasses.replace(response, headers=_JSON, body=data.encode())
+        if isinstance(event.get("delta"), str):
+            deltas.append(event["delta"])
+        elif isinstance(event.get("text"), str):
+            segments.append(event["text"].strip())
+    if deltas:
+        raise ValueError("the answer broke off before it was done")
+    if not segments:
+        raise ValueError("the events of the answer hold no text")
+    return dataclasses.replace(response, headers=_JSON, body=orjson.dumps({"text": " ".join(segments)}))
+
+
+def _with_tokens(recognition: Recognition, response: HttpResponse) -> Recognition:
+    """*recognition* with the tokens the service bills, where it bills tokens."""
+    usage = response.json().get("usage") if response.content_type == "application/json" else None
+    if not isinstance(usage, dict) or usage.get("type") != "tokens":
+        return recognition
+    heard, written = usage.get("input_tokens"), usage.get("output_tokens")
+    if type(heard) is not int or type(written) is not int or heard < 0 or written < 0:
+        return recognition
+    seconds = recognition.usage.audio_seconds if recognition.usage is not None else 0.0
+    return dataclasses.replace(recognition, usage=Usage(seconds, heard, written))
 
 
 def _at(settings: Settings, path: str) -> Settings:
