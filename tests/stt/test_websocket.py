@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp import web
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from vendor_server import RATE, Connection, Tuned, VendorServer, events_until, frames, kinds, ramp, texts
 
+from agents.providers.protocol import Failure, Verdict
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.stt.websocket import WebSocketSpeechStream
 
@@ -455,6 +457,112 @@ async def test_options_are_copied_per_stream() -> None:
                 await rest_of(stream)
         assert sorted(c.config["language"] for c in server.connections) == ["en-US", "fr"]
         assert voxport.language == "en-US"
+
+
+async def test_a_connection_that_reaches_its_session_limit_is_renewed_at_the_end_of_the_utterance() -> None:
+    async def first(connection: Connection) -> None:
+        await connection.receive_seconds(0.5)
+        await connection.partial("hel")
+        await asyncio.sleep(0.5)  # the limit passes in mid-utterance
+        await connection.final("hello", start=0.0, end=0.4)
+        await connection.receive_all()
+
+    async with (
+        VendorServer(first, answer_all) as server,
+        adapter(server, traits={"session_seconds": 0.2}) as voxport,
+    ):
+        async with voxport.stream() as stream:
+            audio = ramp(0.5)
+            push(stream, audio)
+            events = await events_until(stream, 1, "end_of_speech")
+            assert texts(events) == ["hello"]
+            while len(server.connections) < 2:
+                await asyncio.sleep(0.01)
+            stream.end_input()
+            await rest_of(stream)
+        assert bytes(server.connections[1].audio) == audio[round(0.4 * RATE) * 2 :]
+        assert voxport.stats.transient_failures == 0
+
+
+async def test_a_vendor_that_asks_for_a_new_connection_gets_one_and_it_is_no_failure() -> None:
+    class Recycles(Tuned):
+        def converse(self, settings: Any) -> Any:
+            conversation = super().converse(settings)
+            receive = conversation.receive
+
+            def receiving(message: Any) -> Any:
+                if "token_expired" in message:
+                    return [Failure("the token expired", Verdict.RECYCLE)]
+                return receive(message)
+
+            conversation.receive = receiving  # type: ignore[method-assign]
+            return conversation
+
+    async def expires(connection: Connection) -> None:
+        await connection.receive_seconds(0.5)
+        await connection.say("token_expired")
+        await connection.receive_all()
+
+    async with VendorServer(expires, answer_all) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=Recycles()) as voxport, voxport.stream() as stream:
+            errors: list[Any] = []
+            voxport.on("error", errors.append)
+            push(stream, ramp(0.5))
+            while len(server.connections) < 2:
+                await asyncio.sleep(0.01)
+            stream.end_input()
+            assert texts(await rest_of(stream)) == ["hello"]
+        assert bytes(server.connections[1].audio) == ramp(0.5)
+        assert not errors
+
+
+class TakesKeyterms(Tuned):
+    """Keyterms go into the first message, and in band where *in_band* says so."""
+
+    def __init__(self, *, in_band: bool) -> None:
+        super().__init__(keyterms=True)
+        self.in_band = in_band
+
+    def converse(self, settings: Any) -> Any:
+        conversation = super().converse(settings)
+
+        def message(now: Any) -> tuple[str]:
+            return (json.dumps({"type": "config", "keyterms": list(now.keyterms)}),)
+
+        conversation.opening = lambda: message(settings)  # type: ignore[method-assign]
+        if self.in_band:
+            conversation.update = message  # type: ignore[method-assign]
+        return conversation
+
+
+@pytest.mark.parametrize("in_band", [True, False])
+async def test_the_sessions_keyterms_join_the_users_in_band_or_after_the_utterance(in_band: bool) -> None:
+    async def hears(connection: Connection) -> None:
+        await connection.receive_seconds(0.2)
+        await connection.partial("hel")
+        if in_band:
+            await connection.receive_until("config")
+        await connection.receive_seconds(0.4)
+        await connection.final("hello", start=0.0, end=0.4)
+        await connection.receive_all()
+
+    async with VendorServer(hears, answer_all) as server:
+        vendor = TakesKeyterms(in_band=in_band)
+        async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport, voxport.stream() as stream:
+            assert voxport.capabilities.keyterms
+            push(stream, ramp(0.2))
+            await events_until(stream, 1, "interim_transcript")
+            voxport.update_options(keyterms=["Voxport", "LiveKit"])
+            voxport._update_session_keyterms(["LiveKit", "Agents"])
+            push(stream, ramp(0.2))
+            await events_until(stream, 1, "end_of_speech")
+            if in_band:
+                assert server.connections[0].config["keyterms"] == ["Voxport", "LiveKit", "Agents"]
+            while len(server.connections) < (1 if in_band else 2) or not server.connections[-1].config:
+                await asyncio.sleep(0.01)
+            assert len(server.connections) == (1 if in_band else 2)
+            stream.end_input()
+        assert server.connections[-1].config["keyterms"] == ["Voxport", "LiveKit", "Agents"]
 
 
 # ------------------------------------------------------------------ 7: idle
