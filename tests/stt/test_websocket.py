@@ -251,6 +251,21 @@ async def test_end_input_is_bounded_when_the_vendor_never_closes() -> None:
             assert texts(await asyncio.wait_for(rest_of(stream), 5)) == ["hello"]
 
 
+async def test_end_input_is_bounded_when_the_vendor_talks_for_ever() -> None:
+    async def heartbeats(connection: Connection) -> None:
+        await connection.receive_until("end_of_stream")
+        await connection.final("hello", end=connection.seconds)
+        while not connection.ws.closed:
+            await connection.say("ready")
+            await asyncio.sleep(0.02)
+
+    async with VendorServer(heartbeats) as server:
+        async with adapter(server, traits={"drain_seconds": 0.2}) as voxport, voxport.stream() as stream:
+            push(stream, ramp(0.5))
+            stream.end_input()
+            assert texts(await asyncio.wait_for(rest_of(stream), 5)) == ["hello"]
+
+
 async def test_end_input_waits_for_finals_that_come_late() -> None:
     async def slow(connection: Connection) -> None:
         await connection.receive_until("end_of_stream")

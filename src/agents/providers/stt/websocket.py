@@ -401,14 +401,21 @@ class WebSocketSpeechStream(DirectStream):
         if failure is not None:
             link.fail(failure)
         elif link.closing:
-            limit = link.traits.drain_seconds
-            if now - max(link.last_received, link.last_sent) > limit:
-                text = f"it neither finished nor closed within {limit:g} s"
-                link.fail(Failure(text, detail={"timeout": True}))
+            self._watch_drain(link, now)
         elif self._reconnect_wanted and not self._assembler.speaking:
             link.finish()
         elif link.live:
             self._keep_alive(link, now)
+
+    def _watch_drain(self, link: Link, now: float) -> None:
+        """End a drain in which nothing more can come, however much the vendor still says."""
+        limit = link.traits.drain_seconds
+        # once all is final, messages are no reason to stay: some servers send heartbeats for ever
+        heard = link.last_sent if self._settled() else max(link.last_received, link.last_sent)
+        if now - heard > limit:
+            link.fail(Failure(f"it neither finished nor closed within {limit:g} s", detail={"timeout": True}))
+        elif now - self._input_ended_at > _GIVE_UP_SECONDS:
+            link.fail(Failure(f"it has not finished within {_GIVE_UP_SECONDS:g} s", detail={"timeout": True}))
 
     def _keep_alive(self, link: Link, now: float) -> None:
         traits = link.traits
