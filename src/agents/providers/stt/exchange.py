@@ -27,7 +27,7 @@ from ..protocol import (
     retry_after_seconds,
 )
 from ..protocol.batch import error_text
-from .failures import ConnectionFailed, RedirectRefused, failure_of_exception, with_remedy
+from .failures import ConnectionFailed, RedirectRefused, failure_of_exception, raise_bare, with_remedy
 
 __all__ = ["MAX_RESPONSE_BYTES", "Judge", "exchange", "failure_of_response", "run_flow"]
 
@@ -93,7 +93,7 @@ async def exchange(
     except Exception as error:
         failure = failure_of_exception(error, settings, doing="waiting for the answer")
     # Outside the handler: aiohttp's exceptions hold the request with its headers, so none may stay in __context__.
-    raise ConnectionFailed(failure)
+    raise_bare(failure)
 
 
 async def run_flow(
@@ -161,7 +161,7 @@ def _advance(
         raise
     except _CANNOT_READ as error:
         failure = _misunderstanding(error, answer, settings)
-    raise ConnectionFailed(failure)
+    raise_bare(failure)
 
 
 def failure_of_response(response: HttpResponse) -> Failure:

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Mapping
+from typing import NoReturn
 
 import aiohttp
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError
@@ -17,7 +18,7 @@ from ..protocol import Failure, Settings, Verdict, judge_close, judge_status, re
 from ..protocol.policy import remedy_for
 from ..redaction import safe_url
 
-__all__ = ["ConnectionFailed", "api_error", "failure_of_close", "failure_of_exception"]
+__all__ = ["ConnectionFailed", "api_error", "failure_of_close", "failure_of_exception", "raise_bare"]
 
 
 _LOST = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
@@ -29,6 +30,19 @@ class ConnectionFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+def raise_bare(failure: Failure) -> NoReturn:
+    """Raise :class:`ConnectionFailed` with no exception behind it.
+
+    aiohttp's exceptions hold the request with its headers, and a traceback would show them. Raising outside the
+    handler is not enough for Python 3.10, which remembers what a coroutine has handled.
+    """
+    failed = ConnectionFailed(failure)
+    try:
+        raise failed
+    finally:
+        failed.__context__ = None
 
 
 def failure_of_exception(error: BaseException, settings: Settings, *, doing: str) -> Failure:

@@ -15,7 +15,7 @@ import aiohttp
 
 from ..protocol import Conversation, Failure, Settings, StreamingProtocol, Traits, Verdict, WireMessage
 from .exchange import run_flow
-from .failures import ConnectionFailed, failure_of_close, failure_of_exception
+from .failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
 from .sessions import SessionSource, redirects_refused
 
 __all__ = ["NO_STATUS", "Link", "connect"]
@@ -279,7 +279,7 @@ async def _connect(source: SessionSource, protocol: StreamingProtocol, settings:
     except Exception as error:  # whatever a transport raises here is a failed connection
         failure = failure_of_exception(error, settings, doing="connecting")
     if failure is not None:  # outside the handler: aiohttp's exceptions hold the request with its headers
-        raise ConnectionFailed(failure)
+        raise_bare(failure)
     link = Link(ws, protocol.converse(settings), settings, traits)
     try:
         await link.send(link.conversation.opening())
