@@ -197,7 +197,11 @@ class Link:
             self.run(self._close_politely)
 
     async def _close_politely(self) -> None:
-        await self._ws.close()
+        """Close with a closing handshake, but not for ever: aiohttp reads on until the other side closes, too."""
+        try:
+            await asyncio.wait_for(self._ws.close(), _CLOSE_SECONDS)
+        except asyncio.TimeoutError:
+            self._abort()
 
     def _abort(self) -> None:
         """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
@@ -217,7 +221,7 @@ class Link:
         if self._ended is not None and self._ended.verdict is not Verdict.IGNORE:
             self._abort()
         try:
-            await self._ws.close()
+            await self._close_politely()
         finally:
             if not self._ws.closed:  # cancelled in the middle of it
                 self._abort()
