@@ -198,10 +198,14 @@ class Link:
 
     async def _close_politely(self) -> None:
         """Close with a closing handshake, but not for ever: aiohttp reads on until the other side closes, too."""
+        closing = self._loop.create_task(self._ws.close(), name="voxport.close")
         try:
-            await asyncio.wait_for(self._ws.close(), _CLOSE_SECONDS)
-        except asyncio.TimeoutError:
-            self._abort()
+            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+        finally:
+            if not closing.done():
+                self._abort()
+                closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
 
     def _abort(self) -> None:
         """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
@@ -258,10 +262,25 @@ async def connect(
     Raises:
         ConnectionFailed: with the verdict on why.
     """
+    # not asyncio.wait_for: before Python 3.12 a cancellation that meets the result is lost in it
+    connecting = asyncio.get_running_loop().create_task(
+        _connect(source, protocol, settings, timeout), name="voxport.connect"
+    )
     try:
-        return await asyncio.wait_for(_connect(source, protocol, settings, timeout), timeout)
-    except asyncio.TimeoutError:
-        raise ConnectionFailed(Failure(f"no connection within {timeout:g} s", detail={"timeout": True})) from None
+        await asyncio.wait({connecting}, timeout=timeout)
+    except asyncio.CancelledError:
+        connecting.cancel()
+        (made,) = await asyncio.gather(connecting, return_exceptions=True)
+        if isinstance(made, Link):
+            await made.aclose()
+        raise
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    (made,) = await asyncio.gather(connecting, return_exceptions=True)
+    if isinstance(made, Link):
+        return made  # just in time
+    raise ConnectionFailed(Failure(f"no connection within {timeout:g} s", detail={"timeout": True}))
 
 
 async def _connect(source: SessionSource, protocol: StreamingProtocol, settings: Settings, timeout: float) -> Link:
