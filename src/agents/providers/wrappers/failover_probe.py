@@ -7,6 +7,7 @@ a word is the proof.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .failover import FailoverSTTAdapter
 
 __all__ = ["Probe", "Trials"]
+
+logger = logging.getLogger("agents.providers.wrappers")
 
 _PROBE_SECONDS = 30.0
 """A trial that brought no verdict in this time is given up; the next speech begins another."""
@@ -84,8 +87,8 @@ class Probe:
                 if any(data.text.strip() for data in event.alternatives):
                     self.decide(True)
                     return
-        except Exception:  # a member that fails its trial is what a trial is for
-            pass
+        except Exception as error:  # a member that fails its trial is what a trial is for
+            logger.debug("a trial failed: %s", type(error).__name__)
         self.decide(False)
 
     async def aclose(self) -> None:
