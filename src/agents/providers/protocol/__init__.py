@@ -1,7 +1,8 @@
 """The vendor-neutral language between wire formats and the engine. Nothing in this room does I/O.
 
-A streaming vendor is a :class:`StreamingProtocol`; a batch vendor is a :class:`BatchProtocol`. Both are plain
-objects: a test drives them with bytes and no event loop.
+A vendor that hears is a :class:`StreamingProtocol` or a :class:`BatchProtocol`, one that speaks is a
+:class:`StreamingSynthesisProtocol` or a :class:`SynthesisProtocol`. All are plain objects: a test drives them with
+bytes and no event loop.
 """
 
 from .audio import AudioForm, Pcm
@@ -30,8 +31,20 @@ from .streaming import (
     Traits,
     WireMessage,
 )
+from .synthesis import (
+    Audio,
+    SegmentDone,
+    SpokenWords,
+    StreamingSynthesisProtocol,
+    SynthesisConversation,
+    SynthesisEvent,
+    SynthesisForm,
+    SynthesisProtocol,
+    SynthesisTraits,
+)
 
 __all__ = [
+    "Audio",
     "AudioForm",
     "Backoff",
     "BatchProtocol",
@@ -51,10 +64,18 @@ __all__ = [
     "Ready",
     "Recognition",
     "Segment",
+    "SegmentDone",
     "Settings",
     "SpeechEnded",
     "SpeechStarted",
+    "SpokenWords",
     "StreamingProtocol",
+    "StreamingSynthesisProtocol",
+    "SynthesisConversation",
+    "SynthesisEvent",
+    "SynthesisForm",
+    "SynthesisProtocol",
+    "SynthesisTraits",
     "Traits",
     "Usage",
     "Verdict",

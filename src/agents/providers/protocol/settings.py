@@ -20,6 +20,7 @@ class Settings:
         api_key: the credential, if any.
         language: BCP-47 tag, or ``None`` for the vendor's default or detection.
         model: the vendor's model name, or ``None`` for its default.
+        voice: the vendor's name of a voice, or ``None`` for its default; for services that speak.
         sample_rate: of the audio that goes over the wire, in Hz.
         channels: of the audio that goes over the wire.
         interim_results: whether to ask for partial results.
@@ -32,6 +33,7 @@ class Settings:
     api_key: Secret | None = None
     language: str | None = None
     model: str | None = None
+    voice: str | None = None
     sample_rate: int = 16000
     channels: int = 1
     interim_results: bool = True

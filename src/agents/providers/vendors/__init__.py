@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base import ConfigurationError
-from ..protocol import BatchProtocol, StreamingProtocol
+from ..protocol import BatchProtocol, StreamingProtocol, StreamingSynthesisProtocol, SynthesisProtocol
 
 if TYPE_CHECKING:
     from ..profiles import Profile
@@ -63,9 +63,11 @@ class Vendor:
     Attributes:
         name: as users write it.
         title: as people read it.
-        streaming, batch: its protocols, or ``None`` where it has none.
+        streaming, batch: its protocols for recognition, or ``None`` where it has none.
+        streaming_synthesis, synthesis: its protocols for speech, over a WebSocket and over HTTP.
         key_environment: the environment variable its key is customarily in.
-        streaming_url, batch_url: where it is, unless the user says otherwise.
+        streaming_url, batch_url, streaming_synthesis_url, synthesis_url: where it is, unless the user says
+            otherwise.
         default_model: what is used when no model is named.
         hosts: hosts by which a URL is recognised; ``*.example.com`` for all under it.
         instead_of_streaming: what to use where there is no streaming protocol.
@@ -76,9 +78,13 @@ class Vendor:
     title: str
     streaming: StreamingProtocol | None = None
     batch: BatchProtocol | None = None
+    streaming_synthesis: StreamingSynthesisProtocol | None = None
+    synthesis: SynthesisProtocol | None = None
     key_environment: str | None = None
     streaming_url: str | None = None
     batch_url: str | None = None
+    streaming_synthesis_url: str | None = None
+    synthesis_url: str | None = None
     default_model: str | None = None
     hosts: tuple[str, ...] = ()
     instead_of_streaming: str = "use CustomHTTPSTTAdapter"
@@ -86,7 +92,16 @@ class Vendor:
 
 
 def find_vendor(
-    vendor: str | Path | Vendor | Profile | StreamingProtocol | BatchProtocol, *, url: str = ""
+    vendor: str
+    | Path
+    | Vendor
+    | Profile
+    | StreamingProtocol
+    | BatchProtocol
+    | StreamingSynthesisProtocol
+    | SynthesisProtocol,
+    *,
+    url: str = "",
 ) -> Vendor:
     """The vendor meant.
 
@@ -192,11 +207,15 @@ def _from_object(value: Any, source: str) -> Vendor:
         return Vendor(value.name, value.name, streaming=value)
     if isinstance(value, BatchProtocol):
         return Vendor(value.name, value.name, batch=value)
+    if isinstance(value, StreamingSynthesisProtocol):
+        return Vendor(value.name, value.name, streaming_synthesis=value)
+    if isinstance(value, SynthesisProtocol):
+        return Vendor(value.name, value.name, synthesis=value)
     if isinstance(value, (str, Path)) and Path(value).is_file():
         return _from_file(Path(value).resolve(), Path(value).stat().st_mtime_ns)
     raise ConfigurationError(
-        f"{source} is {type(value).__name__}, not a vendor: give a Vendor, a Profile, a StreamingProtocol,"
-        " a BatchProtocol, or the path of a profile file"
+        f"{source} is {type(value).__name__}, not a vendor: give a Vendor, a Profile, a protocol object,"
+        " or the path of a profile file"
     )
 
 
