@@ -30,9 +30,9 @@ from agents.providers.protocol import (
 )
 from agents.providers.redaction import Secret
 from agents.providers.stt import link as link_module
-from agents.providers.stt.failures import ConnectionFailed
 from agents.providers.stt.link import MAX_MESSAGE_BYTES, NO_STATUS, Link, connect
-from agents.providers.stt.sessions import SessionSource
+from agents.providers.transport.failures import ConnectionFailed
+from agents.providers.transport.sessions import SessionSource
 
 KEY = "key-4711-very-secret"
 PATIENCE = 5.0

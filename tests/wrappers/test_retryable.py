@@ -16,8 +16,8 @@ from livekit.plugins import deepgram
 from agents.providers.base import ConfigurationError
 from agents.providers.protocol import Failure, Settings, Verdict
 from agents.providers.stt.adapter import STTAdapter
-from agents.providers.stt.failures import api_error
 from agents.providers.stt.http import CustomHTTPSTTAdapter
+from agents.providers.transport.failures import api_error
 from agents.providers.wrappers.retryable import RetryableSTTAdapter, is_retryable, retry_after_of
 
 from .conftest import KEY, Service, collect, frame

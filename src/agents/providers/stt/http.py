@@ -21,23 +21,23 @@ from livekit.agents.utils import is_given
 
 from ..base import ConfigurationError
 from ..protocol import AudioForm, Backoff, Failure, Pcm, Recognition, Settings, Verdict
-from ..redaction import MASK, Secret, is_secret_name, secrets_in_url
-from ..vendors import GENERIC, find_vendor
-from .adapter import (
-    OnFailure,
-    STTAdapter,
+from ..redaction import Secret, is_secret_name, secrets_in_url
+from ..transport.checks import (
+    MaskedHeaders,
     check_choice,
     check_headers,
     check_url,
     environment_key,
-    given,
+    positive_seconds,
     secret_key,
 )
-from .exchange import MAX_RESPONSE_BYTES, run_flow
-from .failures import ConnectionFailed, api_error, failure_of_exception
+from ..transport.exchange import MAX_RESPONSE_BYTES, run_flow
+from ..transport.failures import ConnectionFailed, api_error, failure_of_exception
+from ..transport.sessions import SessionSource
+from ..vendors import GENERIC, find_vendor
+from .adapter import OnFailure, STTAdapter, given
 from .recording import at_rate, pcm_of
 from .results import final_event
-from .sessions import SessionSource
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -121,7 +121,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._key = secret_key(api_key) or environment_key(found.key_environment)
         self.endpoint_url = endpoint_url
         self.language = language or None
-        self.headers = _Headers(check_headers(headers))
+        self.headers = MaskedHeaders(check_headers(headers))
         self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
         check_url(
             endpoint_url, setting="endpoint_url", schemes=("http", "https"), has_key=self._carries_credentials()
@@ -136,9 +136,11 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._on_failure = on_failure
         self._model = model
         self._options = dict(options or {})
-        self._request_timeout = _seconds(request_timeout, setting="request_timeout")
-        self._connect_timeout = _seconds(connect_timeout, setting="connect_timeout")
-        self._read_timeout = None if read_timeout is None else _seconds(read_timeout, setting="read_timeout")
+        self._request_timeout = positive_seconds(request_timeout, setting="request_timeout")
+        self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
+        self._read_timeout = (
+            None if read_timeout is None else positive_seconds(read_timeout, setting="read_timeout")
+        )
         if max_response_bytes <= 0:
             raise ConfigurationError(f"max_response_bytes must be positive, not {max_response_bytes!r}")
         self._max_response_bytes = max_response_bytes
@@ -371,18 +373,3 @@ class _Failed:
 
     error: APIError
     retry_after: float | None = None
-
-
-class _Headers(dict[str, str]):
-    """Headers that do not print what they hold, since that may be credentials."""
-
-    def __repr__(self) -> str:
-        return repr(dict.fromkeys(self, MASK))
-
-    __str__ = __repr__
-
-
-def _seconds(value: float, *, setting: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ConfigurationError(f"{setting} must be a positive number of seconds, not {value!r}")
-    return float(value)

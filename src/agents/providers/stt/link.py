@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 
 from ..protocol import Conversation, Failure, Settings, StreamingProtocol, Traits, Verdict, WireMessage
-from .exchange import run_flow
-from .failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
-from .sessions import SessionSource, redirects_refused
+from ..transport.exchange import run_flow
+from ..transport.failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
+from ..transport.sessions import SessionSource, redirects_refused
 
 __all__ = ["NO_STATUS", "Link", "connect"]
 

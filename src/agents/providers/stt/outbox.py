@@ -9,7 +9,7 @@ from livekit import rtc
 
 from ..protocol import AudioForm
 from ..protocol.replay import FLUSH, ReplayBuffer, Samples, is_loud
-from .failures import ConnectionFailed
+from ..transport.failures import ConnectionFailed
 from .feed import AudioFeed
 from .link import Link
 

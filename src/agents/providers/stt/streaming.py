@@ -17,20 +17,12 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from ..base import ConfigurationError
 from ..protocol import Settings, StreamingProtocol
 from ..redaction import Secret
+from ..transport.checks import check_choice, check_headers, check_url, environment_key, secret_key
+from ..transport.failures import ConnectionFailed
+from ..transport.sessions import SessionSource
 from ..vendors import Vendor, find_vendor
-from .adapter import (
-    OnFailure,
-    STTAdapter,
-    check_choice,
-    check_headers,
-    check_url,
-    environment_key,
-    given,
-    secret_key,
-)
-from .failures import ConnectionFailed
+from .adapter import OnFailure, STTAdapter, given
 from .link import Link, connect
-from .sessions import SessionSource
 from .websocket import WebSocketSpeechStream
 from .whole import recognise_by_streaming
 

@@ -36,9 +36,9 @@ from ..protocol import (
     Verdict,
 )
 from ..protocol.assembler import TranscriptAssembler
+from ..transport.failures import ConnectionFailed, api_error
 from .adapter import OnFailure
 from .direct import DirectStream
-from .failures import ConnectionFailed, api_error
 from .link import NO_STATUS, Link, connect
 from .outbox import Outbox
 

@@ -17,7 +17,8 @@ from livekit.agents.language import LanguageCode
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
 from ..base import ConfigurationError
-from ..stt.adapter import OnFailure, check_choice, given
+from ..stt.adapter import OnFailure, given
+from ..transport.checks import check_choice
 from .failover_breaker import Breaker, BreakerOptions
 from .failover_segments import SegmentedSTT, recognise_or_raise
 from .failover_stream import FailoverStream

@@ -20,8 +20,8 @@ from aiohttp.test_utils import TestServer, unused_port
 from agents.providers.base import ConfigurationError
 from agents.providers.protocol import Failure, FormField, HttpRequest, HttpResponse, Settings, Verdict, Wait
 from agents.providers.redaction import Secret
-from agents.providers.stt.exchange import exchange, run_flow
-from agents.providers.stt.failures import ConnectionFailed
+from agents.providers.transport.exchange import exchange, run_flow
+from agents.providers.transport.failures import ConnectionFailed
 
 KEY = "key-4711-very-secret"
 TIMEOUT = aiohttp.ClientTimeout(total=5)

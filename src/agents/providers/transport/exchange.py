@@ -1,6 +1,7 @@
 """One HTTP exchange, and flows of several: what a protocol asks for is sent, what comes back is judged.
 
-Batch recognition and the requests a streaming vendor wants before its WebSocket both go through here.
+Batch recognition, language models, voices, and the requests a vendor wants before its WebSocket all go through
+here.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar, Union
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import aiohttp
 from aiohttp import hdrs
@@ -29,7 +31,18 @@ from ..protocol import (
 from ..protocol.batch import error_text
 from .failures import ConnectionFailed, RedirectRefused, failure_of_exception, raise_bare, with_remedy
 
-__all__ = ["MAX_RESPONSE_BYTES", "Judge", "exchange", "failure_of_response", "run_flow"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "MAX_RESPONSE_BYTES",
+    "Answer",
+    "Judge",
+    "exchange",
+    "failure_of_response",
+    "open_answer",
+    "run_flow",
+]
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """More than any transcript of an utterance; less than what hurts."""
@@ -55,6 +68,36 @@ async def exchange(
 ) -> HttpResponse:
     """Send *request* and return the successful response, read whole.
 
+    Args:
+        session, request, settings, timeout, judge: as for :func:`open_answer`.
+        max_bytes: a longer response, counted after decompression, is refused and its connection closed.
+
+    Raises:
+        ConnectionFailed: there is no successful response; ``.failure`` says why, and has no credentials in it.
+    """
+    answer = await open_answer(
+        session, request, settings=settings, timeout=timeout, max_bytes=max_bytes, judge=judge
+    )
+    async with answer:
+        body = bytearray()
+        while piece := await answer.read():
+            body += piece
+            if len(body) > max_bytes:
+                raise ConnectionFailed(_too_long(answer.head, max_bytes))
+    return replace(answer.head, body=bytes(body))
+
+
+async def open_answer(
+    session: aiohttp.ClientSession,
+    request: HttpRequest,
+    *,
+    settings: Settings,
+    timeout: aiohttp.ClientTimeout,
+    max_bytes: int = _MAX_ERROR_BYTES,
+    judge: Judge | None = None,
+) -> Answer:
+    """Send *request* and return the successful answer, of which only the head has been read.
+
     Redirects are not followed, since they would carry credentials elsewhere. TLS is verified as the session does.
 
     Args:
@@ -62,7 +105,7 @@ async def exchange(
         request: what the protocol asks for.
         settings: whose credentials must not show in errors.
         timeout: of the whole exchange and of its parts, in seconds.
-        max_bytes: a longer response, counted after decompression, is refused and its connection closed.
+        max_bytes: of an unsuccessful answer, so much is read to find the reason in it, and never more than 64 KiB.
         judge: what an unsuccessful response means; by default its status and the usual error bodies.
 
     Raises:
@@ -70,30 +113,63 @@ async def exchange(
     """
     failure: Failure
     try:
-        async with session.request(
+        reply = await session.request(
             request.method,
             request.url,
             headers=_headers(request),
             data=_body(request),
             allow_redirects=False,
             timeout=timeout,
-        ) as reply:
-            if 300 <= reply.status < 400:
+        )
+        head = HttpResponse(
+            status=reply.status,
+            headers={name.lower(): value for name, value in reply.headers.items()},
+            body=b"",
+        )
+        if reply.status < 300:
+            return Answer(reply, head, settings)
+        async with reply:
+            if reply.status < 400:
                 raise RedirectRefused(reply.status, _redirect_target(reply))
-            success = reply.status < 300
-            body, whole = await _read(reply, max_bytes if success else min(max_bytes, _MAX_ERROR_BYTES))
-            response = HttpResponse(
-                status=reply.status,
-                headers={name.lower(): value for name, value in reply.headers.items()},
-                body=body,
-            )
-        if success and whole:
-            return response
-        failure = _refusal(response, settings, judge) if not success else _too_long(response, max_bytes)
+            reason = await _beginning(reply, min(max_bytes, _MAX_ERROR_BYTES))
+        failure = _refusal(replace(head, body=reason), settings, judge)
     except Exception as error:
         failure = failure_of_exception(error, settings, doing="waiting for the answer")
     # Outside the handler: aiohttp's exceptions hold the request with its headers, so none may stay in __context__.
     raise_bare(failure)
+
+
+class Answer:
+    """A successful answer whose body is still to come. Leaving its ``async with`` lets the connection go.
+
+    Attributes:
+        head: status and headers, with an empty body.
+    """
+
+    def __init__(self, reply: aiohttp.ClientResponse, head: HttpResponse, settings: Settings) -> None:
+        self._reply = reply
+        self._settings = settings
+        self.head = head
+
+    async def read(self) -> bytes:
+        """The next piece of the body, as it comes; empty at its end.
+
+        Raises:
+            ConnectionFailed: it breaks off, or pauses for longer than the timeout allows.
+        """
+        try:
+            piece: bytes = await self._reply.content.readany()
+            return piece
+        except Exception as error:
+            failure = failure_of_exception(error, self._settings, doing="receiving the answer")
+        raise_bare(failure)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        # What was read to its end is back in the pool already; the rest is not worth waiting for.
+        self._reply.close()
 
 
 async def run_flow(
@@ -208,15 +284,15 @@ def _misunderstanding(error: Exception, answer: HttpResponse | None, settings: S
     )
 
 
-async def _read(reply: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
-    """The first *limit* bytes of the body, and whether that is all. Otherwise the connection is closed."""
+async def _beginning(reply: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The first *limit* bytes of the body. If there are more, the connection is closed."""
     body = bytearray()
     async for chunk in reply.content.iter_any():
         body += chunk
         if len(body) > limit:
             reply.close()  # what is still under way is not worth reading
-            return bytes(body[:limit]), False
-    return bytes(body), True
+            break
+    return bytes(body[:limit])
 
 
 def _redirect_target(reply: aiohttp.ClientResponse) -> str:

@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from agents.providers.protocol import Failure, Settings, Verdict
 from agents.providers.redaction import Secret
-from agents.providers.stt.failures import (
+from agents.providers.transport.failures import (
     ConnectionFailed,
     RedirectRefused,
     api_error,

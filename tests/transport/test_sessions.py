@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from livekit.agents import utils
 
-from agents.providers.stt.failures import RedirectRefused
-from agents.providers.stt.sessions import SessionSource, redirects_refused
+from agents.providers.transport.failures import RedirectRefused
+from agents.providers.transport.sessions import SessionSource, redirects_refused
 
 
 async def test_an_own_session_is_made_once_and_closed() -> None:
