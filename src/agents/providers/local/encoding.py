@@ -9,10 +9,14 @@ from typing import Any
 import av
 import numpy as np
 
-__all__ = ["FORMATS", "OUTPUT_RATE", "Encoder", "Format"]
+__all__ = ["FORMATS", "OUTPUT_RATE", "TELEPHONE_RATE", "Encoder", "Format"]
 
 OUTPUT_RATE = 24000
 """Samples per second of every format; OpenAI's ``pcm`` carries no rate, and means this one."""
+
+
+TELEPHONE_RATE = 8000
+"""Samples per second of G.711, unless somebody asks for another."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,13 @@ FORMATS = {
     "aac": Format("audio/aac", "adts", "aac", "fltp"),
 }
 
+_BARE_FORMATS = {
+    "mulaw": Format("audio/basic", "mulaw", "pcm_mulaw", rate=TELEPHONE_RATE),
+    "alaw": Format("audio/x-alaw", "alaw", "pcm_alaw", rate=TELEPHONE_RATE),
+    "f32": Format("audio/pcm", samples="flt"),
+}
+"""What OpenAI does not make, and others do."""
+
 
 class _Pipe:
     """What FFmpeg writes into; it cannot seek, so containers are written for streaming."""
@@ -53,10 +64,16 @@ class _Pipe:
 
 
 class Encoder:
-    """16-bit mono PCM at ``source_rate`` to one of `FORMATS`."""
+    """16-bit mono PCM at ``source_rate`` to one of `FORMATS`, or to bare ``mulaw``, ``alaw`` or ``f32``.
 
-    def __init__(self, name: str, source_rate: int) -> None:
-        self.format = FORMATS[name]
+    ``rate`` is another rate than the format's own, ``bit_rate`` bits per second where the codec has a choice.
+    """
+
+    def __init__(
+        self, name: str, source_rate: int, *, rate: int | None = None, bit_rate: int | None = None
+    ) -> None:
+        self.format = FORMATS.get(name) or _BARE_FORMATS[name]
+        self.rate = rate or self.format.rate
         self._source_rate = source_rate
         self._pipe = _Pipe()
         self._started = False
@@ -64,13 +81,15 @@ class Encoder:
         self._stream: Any = None
         if self.format.codec:
             self._container = av.open(self._pipe, "w", format=self.format.container)
-            self._stream = self._container.add_stream(self.format.codec, rate=self.format.rate, layout="mono")
-        self._resampler = av.AudioResampler(format=self.format.samples, layout="mono", rate=self.format.rate)
+            self._stream = self._container.add_stream(self.format.codec, rate=self.rate, layout="mono")
+            if bit_rate:
+                self._stream.bit_rate = bit_rate
+        self._resampler = av.AudioResampler(format=self.format.samples, layout="mono", rate=self.rate)
         if self._stream is not None and self._stream.codec_context.frame_size > 1:
             self._resampler = av.AudioResampler(
                 format=self.format.samples,
                 layout="mono",
-                rate=self.format.rate,
+                rate=self.rate,
                 frame_size=self._stream.codec_context.frame_size,
             )
 
@@ -99,7 +118,7 @@ class Encoder:
         if self._started:
             return b""
         self._started = True
-        return _wav_header(self.format.rate) if self.format.media_type == "audio/wav" else b""
+        return _wav_header(self.rate) if self.format.media_type == "audio/wav" else b""
 
     def _encode(self, frames: list[Any]) -> bytes:
         if self._container is None:

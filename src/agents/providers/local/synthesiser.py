@@ -10,15 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import re
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from .extras import require
 
-__all__ = ["SAMPLE_RATE", "SynthesisError", "Voice", "synthesise", "synthesise_stream", "voice_names"]
+__all__ = [
+    "SAMPLE_RATE",
+    "SpokenWord",
+    "SynthesisError",
+    "Voice",
+    "speak",
+    "synthesise",
+    "synthesise_stream",
+    "voice_names",
+]
 
 SAMPLE_RATE = 22050
 """Samples per second of everything espeak-ng makes (16-bit mono)."""
@@ -29,8 +41,29 @@ _UTF8 = 1
 _RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
 _BLOCK_MS = 100
 _SEED = 1
+_WORD = 1  # espeakEVENT_WORD
+_LOUD = 200  # of 32768: what is below is the silence between words
+_ESPEAK_ENDED = 0  # espeakEVENT_LIST_TERMINATED
 
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT`` of speak_lib.h; positions in the text are in characters, the first is 1."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_Sink = Callable[[bytes, list[tuple[int, int]]], bool]
+"""Takes a block of PCM and the words that begin in it (character of the text, sample of the audio)."""
 
 
 class SynthesisError(Exception):
@@ -63,6 +96,19 @@ class Voice:
                 raise SynthesisError(f"{label}={value} is out of range: espeak-ng takes {low} to {high}")
 
 
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word of the text, as it is written there (``"nine,"``), and where it is heard.
+
+    ``first`` is its first character in the text; ``start`` and ``end`` are samples of the audio.
+    """
+
+    text: str
+    first: int
+    start: int
+    end: int
+
+
 class _VoiceRow(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -91,16 +137,22 @@ class _Espeak:
                 f"espeak-ng did not start (answered {rate}); reinstall it: "
                 "pip install --force-reinstall espeakng-loader"
             )
-        self._sink: Callable[[bytes], bool] = lambda _: False
+        self._sink: _Sink = lambda _, __: False
         self._callback = _Callback(self._on_audio)  # kept: ctypes does not hold it
         self._lib.espeak_SetSynthCallback(self._callback)
 
-    def _on_audio(self, wav: ctypes._Pointer[ctypes.c_short], count: int, _events: int | None) -> int:
+    def _on_audio(self, wav: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
         if not wav or count <= 0:
             return 0
-        return 0 if self._sink(ctypes.string_at(wav, count * 2)) else 1
+        words = []
+        index = 0
+        while events and events[index].type != _ESPEAK_ENDED:
+            if events[index].type == _WORD:
+                words.append((events[index].text_position - 1, events[index].sample))
+            index += 1
+        return 0 if self._sink(ctypes.string_at(wav, count * 2), words) else 1
 
-    def speak(self, text: str, voice: Voice, sink: Callable[[bytes], bool]) -> None:
+    def speak(self, text: str, voice: Voice, sink: _Sink) -> None:
         """Hand each block of PCM to ``sink`` as it is made, until it answers False or the text is said."""
         if self._lib.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise SynthesisError(f"espeak-ng has no voice {voice.name!r}; voice_names() lists those it has")
@@ -149,7 +201,7 @@ def synthesise(text: str, voice: Voice | None = None) -> bytes:
     """
     blocks: list[bytes] = []
 
-    def keep(block: bytes) -> bool:
+    def keep(block: bytes, _words: list[tuple[int, int]]) -> bool:
         blocks.append(block)
         return True
 
@@ -162,17 +214,31 @@ async def synthesise_stream(text: str, voice: Voice | None = None) -> AsyncGener
 
     Closing the iterator stops the synthesis. Raises `SynthesisError` for a voice espeak-ng does not have.
     """
+    speech = speak(text, voice)
+    try:
+        async for piece in speech:
+            if isinstance(piece, bytes):
+                yield piece
+    finally:
+        await speech.aclose()
+
+
+async def speak(text: str, voice: Voice | None = None) -> AsyncGenerator[bytes | SpokenWord, None]:
+    """Like `synthesise_stream`, with each word after the audio it is in.
+
+    The times are those of espeak-ng's own events, without the silence at both ends of a word.
+    """
     loop = asyncio.get_running_loop()
-    made: asyncio.Queue[bytes | None] = asyncio.Queue()
+    made: asyncio.Queue[tuple[bytes, list[tuple[int, int]]] | None] = asyncio.Queue()
     stopped = threading.Event()
 
-    def push(block: bytes | None) -> None:
+    def push(block: tuple[bytes, list[tuple[int, int]]] | None) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(made.put_nowait, block)
 
-    def sink(block: bytes) -> bool:
+    def sink(block: bytes, words: list[tuple[int, int]]) -> bool:
         if not stopped.is_set():
-            push(block)
+            push((block, words))
         return not stopped.is_set()
 
     def run() -> None:
@@ -182,12 +248,67 @@ async def synthesise_stream(text: str, voice: Voice | None = None) -> AsyncGener
         finally:
             push(None)
 
+    words = _Words(text)
     work = loop.run_in_executor(_worker, run)
     try:
         while (block := await made.get()) is not None:
-            yield block
+            yield block[0]
+            for word in words.feed(*block):
+                yield word
         await work
+        for word in words.finish():
+            yield word
     finally:
         stopped.set()
         if not work.done():
             work.cancel()
+
+
+class _Words:
+    """From espeak-ng's events to the words of the text.
+
+    It says numbers and symbols as several words of its own, and gives all of them the place of the one that is
+    written.
+    """
+
+    def __init__(self, text: str) -> None:
+        found = re.finditer(r"\S*\w\S*", text)  # a dash that stands alone is not spoken
+        self._places = [(match.start(), match.end(), match.group()) for match in found]
+        self._open: tuple[int, str, int] | None = None  # first character, text, first sample
+        self._audio = bytearray()  # since the first sample of the open word
+        self._samples = 0
+
+    def feed(self, block: bytes, begun: list[tuple[int, int]]) -> list[SpokenWord]:
+        """Take the next block; answer the words that ended in it."""
+        ended = []
+        base = self._samples - len(self._audio) // 2  # sample at which the audio that is kept begins
+        self._audio += block
+        self._samples += len(block) // 2
+        for character, sample in begun:
+            place = self._place(character)
+            if place is None or (self._open is not None and place[0] <= self._open[0]):
+                continue
+            cut = max(0, sample - base) * 2
+            if self._open is not None:
+                ended += self._end(bytes(self._audio[:cut]))
+            del self._audio[:cut]
+            base = max(base, sample)
+            self._open = (place[0], place[2], sample)
+        if self._open is None:
+            self._audio.clear()
+        return ended
+
+    def finish(self) -> list[SpokenWord]:
+        """The last word, when there is no more audio."""
+        return self._end(bytes(self._audio)) if self._open is not None else []
+
+    def _place(self, character: int) -> tuple[int, int, str] | None:
+        return next((place for place in self._places if character < place[1]), None)
+
+    def _end(self, audio: bytes) -> list[SpokenWord]:
+        assert self._open is not None
+        first, text, start = self._open
+        loud = np.flatnonzero(np.abs(np.frombuffer(audio, "<i2").astype(np.int32)) > _LOUD)
+        if not len(loud):
+            return []
+        return [SpokenWord(text, first, start + int(loud[0]), start + int(loud[-1]) + 1)]
