@@ -15,9 +15,9 @@ import os
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +45,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of audio measured, per stream (default: 10)")
     parser.add_argument("--repeats", type=int, help="default: 3")
     parser.add_argument("--clients", nargs="+", choices=CLIENTS, default=list(CLIENTS), help="default: all")
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="the clients at the same time, for fair ratios of CPU where the machine's speed changes",
+    )
     parser.add_argument("--chunk-ms", type=int, default=50, help="messages of the bare loops (default: 50)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the medians (needs matplotlib)")
@@ -124,29 +129,35 @@ def environment() -> dict[str, Any]:
     }
 
 
-def measure_all(arguments: argparse.Namespace, base: str) -> Runs:
-    """Every client, format and number of streams, *repeats* times, the clients in another order each time."""
+def measure_all(arguments: argparse.Namespace, servers: Mapping[str, str]) -> Runs:
+    """Every client, format and number of streams, *repeats* times; clients in turn are in another order each time.
+
+    Args:
+        servers: the host and port of each client's server; one for each when they are measured together.
+    """
     runs = Runs()
     clients = list(arguments.clients)
+    at_once = len(clients) if arguments.together else 1
     total = arguments.repeats * len(arguments.formats) * len(arguments.streams) * len(clients)
     each = SETTLE_SECONDS + arguments.seconds + _OVERHEAD_SECONDS
-    print(f"{total} measurements, about {total * each / 60:.0f} min", file=sys.stderr)
+    print(f"{total} measurements, about {total // at_once * each / 60:.0f} min", file=sys.stderr)
     for repeat in range(arguments.repeats):
         shift = repeat % len(clients)
         order = clients[shift:] + clients[:shift]
         for name in arguments.formats:
             rate, frame_ms = FORMATS[name]
             for streams in arguments.streams:
-                for client in order:
-                    if client in runs.skipped:
-                        continue
-                    job = Job(client, base, rate, frame_ms, streams, arguments.seconds, arguments.chunk_ms)
-                    started = time.monotonic()
-                    result = run_job(job)
-                    runs.add(Key(name, streams, client), repeat, result)
-                    word = result.skipped or result.overloaded or f"{result.cpu / result.audio * 1000:.2f} ms/s"
-                    took = time.monotonic() - started
-                    print(f"[{repeat + 1}] {name} ×{streams} {client}: {word} ({took:.0f} s)", file=sys.stderr)
+                jobs = [
+                    Job(client, servers[client], rate, frame_ms, streams, arguments.seconds, arguments.chunk_ms)
+                    for client in order
+                    if client not in runs.skipped
+                ]
+                with ThreadPoolExecutor(max_workers=at_once) as pool:
+                    for job, result in zip(jobs, pool.map(run_job, jobs), strict=True):
+                        runs.add(Key(name, streams, job.client), repeat, result)
+                        per_second = f"{result.cpu / result.audio * 1000:.2f} ms/s" if result.audio else ""
+                        word = result.skipped or result.overloaded or per_second
+                        print(f"[{repeat + 1}] {name} ×{streams} {job.client}: {word}", file=sys.stderr)
     return runs
 
 
@@ -171,12 +182,16 @@ def profile(arguments: argparse.Namespace, base: str) -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    with local_server() as base:
+    with ExitStack() as stack:
+        base = stack.enter_context(local_server())
         if arguments.profile:
             profile(arguments, base)
             return
+        servers = dict.fromkeys(arguments.clients, base)
+        if arguments.together:
+            servers = {client: stack.enter_context(local_server()) for client in arguments.clients}
         facts = environment()
-        runs = measure_all(arguments, base)
+        runs = measure_all(arguments, servers)
         facts["load at the end"] = os.getloadavg()[0]
     print(
         f"{facts['cpu']}, {facts['cores']} cores, load {facts['load']:.1f} to {facts['load at the end']:.1f}, "
