@@ -22,6 +22,7 @@ from livekit.agents.utils import is_given
 from ..base import ConfigurationError
 from ..protocol import AudioForm, Backoff, Failure, Pcm, Recognition, Settings, Verdict
 from ..redaction import Secret, is_secret_name, secrets_in_url
+from ..transport.bounded import bounded
 from ..transport.checks import (
     MaskedHeaders,
     check_choice,
@@ -105,9 +106,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         endpoint_url = check_url(endpoint_url, setting="endpoint_url", schemes=("http", "https"), has_key=False)
         found = find_vendor(vendor, url=endpoint_url)
         if found.batch is None:
-            raise ConfigurationError(
-                f"{found.name} takes no whole recordings over HTTP: use CustomWebSocketSTTAdapter"
-            )
+            raise ConfigurationError(found.instead_of("batch"))
         super().__init__(
             sample_rate=sample_rate,
             streaming=False,
@@ -294,7 +293,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         try:
             if self._overridden:
                 # An override may set no timeout of its own, and nobody may wait for ever.
-                text = await asyncio.wait_for(self._send_audio_chunk(recording.data), self._request_timeout)
+                text = await bounded(self._send_audio_chunk(recording.data), self._request_timeout)
                 return Recognition(text=text or "")
             return await self._ask(recording, settings, self._timeout(conn_options))
         except APIError as typed:

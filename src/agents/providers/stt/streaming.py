@@ -76,7 +76,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             raise ConfigurationError(f"replay_seconds must be more than 0, not {replay_seconds!r}")
         found = find_vendor(vendor, url=ws_url if isinstance(ws_url, str) else "")
         if found.streaming is None:
-            raise ConfigurationError(f"{found.name} has no streaming recognition: {found.instead_of_streaming}")
+            raise ConfigurationError(found.instead_of("streaming"))
         key = secret_key(api_key) or environment_key(found.key_environment)
         settings = Settings(
             url=check_url(ws_url, setting="ws_url", schemes=("ws", "wss"), has_key=key is not None),

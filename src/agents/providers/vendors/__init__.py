@@ -15,7 +15,7 @@ import importlib
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..base import ConfigurationError
 from ..protocol import BatchProtocol, StreamingProtocol, StreamingSynthesisProtocol, SynthesisProtocol
@@ -23,12 +23,15 @@ from ..protocol import BatchProtocol, StreamingProtocol, StreamingSynthesisProto
 if TYPE_CHECKING:
     from ..profiles import Profile
 
-__all__ = ["ENTRY_POINT_GROUP", "GENERIC", "Vendor", "find_vendor", "vendor_in_file", "vendor_names"]
+__all__ = ["ENTRY_POINT_GROUP", "GENERIC", "Service", "Vendor", "find_vendor", "vendor_in_file", "vendor_names"]
 
 ENTRY_POINT_GROUP = "voxport.vendors"
 GENERIC = "generic"
+Service = Literal["streaming", "batch", "synthesis", "streaming_synthesis"]
+"""What a vendor may offer: a field of :class:`Vendor` that holds its protocol."""
 
 _FOLDER = Path(__file__).parent
+_PROTOCOLS = (StreamingProtocol, BatchProtocol, StreamingSynthesisProtocol, SynthesisProtocol)
 
 # By host, so that a URL is recognised without reading every file. A test compares it with the files. The first
 # that fits is taken, so those with a path stand before those without.
@@ -68,7 +71,8 @@ class Vendor:
         key_environment: the environment variable its key is customarily in.
         streaming_url, batch_url, streaming_synthesis_url, synthesis_url: where it is, unless the user says
             otherwise.
-        default_model: what is used when no model is named.
+        default_model: what is used for recognition when no model is named.
+        default_voice, default_speech_model: what is used for speech when none is named.
         hosts: hosts by which a URL is recognised; ``*.example.com`` for all under it.
         instead_of_streaming: what to use where there is no streaming protocol.
         profile: the profile it was made from, if it was.
@@ -86,9 +90,40 @@ class Vendor:
     streaming_synthesis_url: str | None = None
     synthesis_url: str | None = None
     default_model: str | None = None
+    default_voice: str | None = None
+    default_speech_model: str | None = None
     hosts: tuple[str, ...] = ()
     instead_of_streaming: str = "use CustomHTTPSTTAdapter"
     profile: Profile | None = field(default=None, repr=False)
+
+    def instead_of(self, service: Service) -> str:
+        """Why the vendor's *service*, which it does not have, cannot be used, and what can."""
+        ways = {way: adapter for way, adapter in _ADAPTERS.items() if getattr(self, way) is not None}
+        hears = [adapter for way, adapter in ways.items() if way in _HEARING]
+        speaks = [adapter for way, adapter in ways.items() if way not in _HEARING]
+        if service in _HEARING and not hears:
+            return f"{self.name} only speaks: use it with {_either(speaks)}, and another vendor for recognition"
+        if service not in _HEARING and not speaks:
+            return f"{self.name} only hears: use it with {_either(hears)}, and another vendor for speech"
+        if service == "streaming":
+            return f"{self.name} has no streaming recognition: {self.instead_of_streaming}"
+        if service == "batch":
+            return f"{self.name} takes no whole recordings over HTTP: use {_either(hears)}"
+        way = "HTTP" if service == "synthesis" else "a WebSocket"
+        return f"{self.name} does not speak over {way}: use {_either(speaks)}"
+
+
+_ADAPTERS = {
+    "streaming": "CustomWebSocketSTTAdapter",
+    "batch": "CustomHTTPSTTAdapter",
+    "streaming_synthesis": "CustomWebSocketTTSAdapter",
+    "synthesis": "CustomHTTPTTSAdapter",
+}
+_HEARING = ("streaming", "batch")
+
+
+def _either(adapters: list[str]) -> str:
+    return " or ".join(adapters) or "another vendor"
 
 
 def find_vendor(
@@ -229,7 +264,7 @@ def _from_entry_point(name: str) -> Vendor:
     package = point.dist.name if point.dist is not None else point.value
     try:
         value = point.load()
-        if callable(value) and not isinstance(value, (Vendor, StreamingProtocol, BatchProtocol, type)):
+        if callable(value) and not isinstance(value, (Vendor, *_PROTOCOLS, type)):
             value = value()
     except Exception as error:
         raise ConfigurationError(

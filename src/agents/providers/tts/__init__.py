@@ -1,0 +1,1 @@
+"""Text to speech: LiveKit's ``tts.TTS`` over the vendors' wire formats."""
