@@ -701,6 +701,17 @@ class TestSubclass:
             adapter._send_audio_chunk = said  # type: ignore[method-assign]
             assert (await adapter.recognize(frame())).alternatives[0].text == "replaced"
 
+    async def test_a_cancellation_that_meets_its_result_is_not_lost(self) -> None:
+        class Own(CustomHTTPSTTAdapter):
+            async def _send_audio_chunk(self, audio_data: bytes) -> str:
+                asyncio.get_running_loop().call_soon(call.cancel)
+                return "nobody takes it"
+
+        async with Own("http://127.0.0.1:9/stt") as adapter:
+            call = asyncio.ensure_future(adapter.recognize(frame()))
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
 
 class TestLifetime:
     async def test_calls_at_the_same_time_share_one_pool(self, service: Service) -> None:

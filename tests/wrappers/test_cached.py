@@ -557,6 +557,20 @@ async def test_a_redis_that_does_not_answer_is_not_waited_for_each_time(http: Cu
     await silent.wait_closed()
 
 
+async def test_a_cancellation_that_meets_the_answer_of_redis_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = RedisCache("redis://127.0.0.1:9", timeout=5.0)
+
+    async def answer(*_: Any, **__: Any) -> bytes:
+        asyncio.get_running_loop().call_soon(call.cancel)
+        return b"nobody takes it"
+
+    monkeypatch.setattr(cache, "_connected", lambda command: answer)
+    call = asyncio.ensure_future(cache.get("key"))
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await cache.aclose()
+
+
 def test_a_redis_url_is_checked_and_never_shown() -> None:
     with pytest.raises(ConfigurationError, match="a Redis URL is like") as raised:
         RedisCache(f"http://user:{KEY}@host")

@@ -692,6 +692,19 @@ async def test_a_member_that_takes_too_long_for_a_recording_has_failed() -> None
     await adapter.aclose()
 
 
+async def test_a_cancellation_that_meets_the_result_of_a_member_is_not_lost() -> None:
+    class Late(Scripted):
+        async def _recognize_impl(self, buffer: Any, **options: Any) -> stt.SpeechEvent:
+            asyncio.get_running_loop().call_soon(call.cancel)
+            return await super()._recognize_impl(buffer, **options)
+
+    adapter = FailoverSTTAdapter([Late(), Scripted("two")])
+    call = asyncio.ensure_future(recognise(adapter))
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await adapter.aclose()
+
+
 async def test_a_member_is_tried_out_with_a_recording_nobody_waits_for() -> None:
     one, two, adapter = pair(breaker_seconds=0.02)
     back = asyncio.Event()

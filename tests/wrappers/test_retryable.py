@@ -160,6 +160,16 @@ class TestTheDeadline:
         assert [error.recoverable for error in errors] == [False]
         assert len(inner.options) == 1
 
+    async def test_loses_no_cancellation_that_meets_the_transcript(self) -> None:
+        class Late(Scripted):
+            async def _recognize_impl(self, buffer: Any, **call_options: Any) -> stt.SpeechEvent:
+                asyncio.get_running_loop().call_soon(call.cancel)
+                return await super()._recognize_impl(buffer, **call_options)
+
+        call = asyncio.ensure_future(quick(Late()).recognize(frame()))
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
     async def test_leaves_no_time_for_another_wait(self) -> None:
         inner = Scripted(APIConnectionError("first"), APIConnectionError("second"))
         wrapper = RetryableSTTAdapter(inner, base_delay=8.0, max_delay=8.0, total_deadline=3.0)

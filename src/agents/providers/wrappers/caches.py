@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..base import ConfigurationError
 from ..redaction import safe_url
+from ..transport.bounded import bounded
 
 __all__ = ["CacheUnavailable", "MemoryCache", "RedisCache", "TranscriptCache"]
 
@@ -131,7 +132,7 @@ class RedisCache:
         if loop.time() < self._resting_until:
             raise CacheUnavailable(f"{self!r} does not answer")
         try:
-            return await asyncio.wait_for(self._connected(command)(*arguments, **options), self._timeout)
+            return await bounded(self._connected(command)(*arguments, **options), self._timeout)
         except (self._redis.RedisError, OSError, asyncio.TimeoutError) as error:
             self._resting_until = loop.time() + self._rest
             reason = f"{self!r} does not answer: {type(error).__name__}"

@@ -18,6 +18,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 
 from ..base import ConfigurationError
 from ..stt.adapter import OnFailure, given
+from ..transport.bounded import bounded
 from ..transport.checks import check_choice
 from .failover_breaker import Breaker, BreakerOptions
 from .failover_segments import SegmentedSTT, recognise_or_raise
@@ -250,7 +251,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
     ) -> stt.SpeechEvent:
         asked = recognise_or_raise(self._sources[place], buffer, language=language, conn_options=options)
         try:
-            return await asyncio.wait_for(asked, self._options.attempt_timeout)
+            return await bounded(asked, self._options.attempt_timeout)
         except asyncio.TimeoutError:
             raise APIConnectionError(f"no result within {self._options.attempt_timeout:g} s") from None
 

@@ -14,6 +14,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConn
 
 from ..base import ConfigurationError
 from ..protocol import Backoff, Verdict, judge_status, retry_after_seconds
+from ..transport.bounded import bounded
 from .base import STTWrapper, unwrapped
 
 __all__ = ["RetryStats", "RetryableSTTAdapter", "is_retryable", "retry_after_of"]
@@ -152,7 +153,7 @@ class _Deadline:
         if self._seconds is None:
             return await work
         try:
-            return await asyncio.wait_for(work, self.left)
+            return await bounded(work, self.left)
         except asyncio.TimeoutError:
             if self.left > 0:
                 raise  # it was not this deadline
