@@ -1,12 +1,22 @@
 """The vendor-neutral language between wire formats and the engine. Nothing in this room does I/O.
 
 A vendor that hears is a :class:`StreamingProtocol` or a :class:`BatchProtocol`, one that speaks is a
-:class:`StreamingSynthesisProtocol` or a :class:`SynthesisProtocol`. All are plain objects: a test drives them with
-bytes and no event loop.
+:class:`StreamingSynthesisProtocol` or a :class:`SynthesisProtocol`, one that thinks is a :class:`ChatProtocol`.
+All are plain objects: a test drives them with bytes and no event loop.
 """
 
 from .audio import AudioForm, Pcm
 from .batch import BatchProtocol, FormField, HttpRequest, HttpResponse, Recognition, Wait
+from .chat import (
+    Chat,
+    ChatEvent,
+    ChatProtocol,
+    ChatReader,
+    Stopped,
+    TextDelta,
+    TokenUsage,
+    ToolCall,
+)
 from .events import (
     Event,
     Failure,
@@ -48,6 +58,10 @@ __all__ = [
     "AudioForm",
     "Backoff",
     "BatchProtocol",
+    "Chat",
+    "ChatEvent",
+    "ChatProtocol",
+    "ChatReader",
     "ConnectRequest",
     "Conversation",
     "Event",
@@ -69,6 +83,7 @@ __all__ = [
     "SpeechEnded",
     "SpeechStarted",
     "SpokenWords",
+    "Stopped",
     "StreamingProtocol",
     "StreamingSynthesisProtocol",
     "SynthesisConversation",
@@ -76,6 +91,9 @@ __all__ = [
     "SynthesisForm",
     "SynthesisProtocol",
     "SynthesisTraits",
+    "TextDelta",
+    "TokenUsage",
+    "ToolCall",
     "Traits",
     "Usage",
     "Verdict",
