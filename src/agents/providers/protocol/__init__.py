@@ -31,6 +31,7 @@ from .events import (
     Usage,
     Word,
 )
+from .media import form_of, is_audio
 from .policy import Backoff, Verdict, judge_close, judge_status, retry_after_seconds
 from .settings import Settings
 from .streaming import (
@@ -100,6 +101,8 @@ __all__ = [
     "Wait",
     "WireMessage",
     "Word",
+    "form_of",
+    "is_audio",
     "judge_close",
     "judge_status",
     "retry_after_seconds",

@@ -40,10 +40,10 @@ class SynthesisForm:
     """What the audio of an answer is.
 
     Attributes:
-        mime_type: ``audio/pcm`` for signed 16-bit little-endian samples, otherwise ``audio/mpeg``, ``audio/wav``,
-            ``audio/ogg`` …, whose own header says the rate.
-        sample_rate: Hz of ``audio/pcm``.
-        channels: of ``audio/pcm``, interleaved.
+        mime_type: ``audio/pcm`` for signed 16-bit little-endian samples, ``audio/basic`` for µ-law (ITU-T G.711),
+            otherwise ``audio/mpeg``, ``audio/wav``, ``audio/ogg`` …, whose own header says the rate.
+        sample_rate: Hz of ``audio/pcm`` and ``audio/basic``.
+        channels: of these, interleaved.
     """
 
     mime_type: str = "audio/pcm"
@@ -119,6 +119,8 @@ class SynthesisTraits:
         reusable: a connection carries one segment after another; otherwise each segment has its own.
         cancels: a segment can be broken off without closing the connection, by
             :meth:`SynthesisConversation.cancel`, which the vendor answers with :class:`SegmentDone`.
+        cancel_answered: and only then is the connection free. ``False``: messages name their segment, so that the
+            next one may begin at once; the vendor need not answer, and what it still sends is left out.
         waits_for_ready: no text before the vendor's :class:`~.events.Ready`.
         ready_seconds: how long to wait for it.
         keepalive_seconds: after so long without sending, send :meth:`SynthesisConversation.keepalive`.
@@ -126,6 +128,8 @@ class SynthesisTraits:
         idle_seconds: an unused connection is not kept longer.
         session_seconds: no connection is kept longer.
         stall_seconds: so long after the last text or audio, a segment that is not done counts as dead.
+        silence_seconds: of a vendor that never says when a segment is done: it is, when after
+            :meth:`SynthesisConversation.end` no audio has come for so long, and there was some.
         close_codes: the vendor's own meanings of WebSocket close codes.
     """
 
@@ -134,6 +138,7 @@ class SynthesisTraits:
     text_unit: Literal["token", "word", "sentence"] = "word"
     reusable: bool = True
     cancels: bool = False
+    cancel_answered: bool = True
     waits_for_ready: bool = False
     ready_seconds: float = 10.0
     keepalive_seconds: float | None = None
@@ -141,6 +146,7 @@ class SynthesisTraits:
     idle_seconds: float = 60.0
     session_seconds: float = 3600.0
     stall_seconds: float = 10.0
+    silence_seconds: float | None = None
     close_codes: Mapping[int, Verdict] = field(default_factory=dict)
 
 

@@ -1,0 +1,100 @@
+"""What a media type says about audio: from a ``Content-Type`` to a :class:`~.synthesis.SynthesisForm`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .synthesis import SynthesisForm
+
+__all__ = ["BARE", "form_of", "is_audio"]
+
+_SAME = {
+    "audio/raw": "audio/pcm",
+    "audio/x-raw": "audio/pcm",
+    "audio/x-pcm": "audio/pcm",
+    "audio/l16": "audio/pcm",  # RFC 2586 means big-endian; speech services send it little-endian (jambonz, Azure)
+    "audio/x-l16": "audio/pcm",
+    "audio/mulaw": "audio/basic",
+    "audio/x-mulaw": "audio/basic",
+    "audio/ulaw": "audio/basic",
+    "audio/pcmu": "audio/basic",
+    "audio/wave": "audio/wav",
+    "audio/x-wav": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "audio/mp3": "audio/mpeg",
+    "audio/x-mpeg": "audio/mpeg",
+    "audio/x-mp3": "audio/mpeg",
+    "audio/opus": "audio/ogg",
+    "application/ogg": "audio/ogg",
+    "audio/x-flac": "audio/flac",
+    "audio/x-aac": "audio/aac",
+    "audio/aacp": "audio/aac",
+    "audio/x-m4a": "audio/mp4",
+}
+_KNOWN = frozenset(
+    {
+        "audio/pcm",
+        "audio/basic",
+        "audio/wav",
+        "audio/mpeg",
+        "audio/ogg",
+        "audio/flac",
+        "audio/aac",
+        "audio/mp4",
+        "audio/webm",
+    }
+)
+BARE = frozenset({"audio/pcm", "audio/basic"})
+"""Samples without a header: signed 16-bit little-endian PCM, and ITU-T G.711 µ-law."""
+
+_SAYS_NOTHING = frozenset({"", "application/octet-stream", "binary/octet-stream", "audio/*", "audio"})
+_MULAW_RATE = 8000  # of audio/basic, RFC 2046 section 4.3
+
+
+def form_of(content_type: str, declared: SynthesisForm) -> SynthesisForm:
+    """What audio of this *content_type* is.
+
+    Args:
+        content_type: the header, with its parameters; ``rate`` and ``channels`` count.
+        declared: what it is where the header says nothing, and the rate and channels where it says too little.
+
+    Raises:
+        ValueError: it is no audio, or audio nobody here can read; the message says what it is instead.
+    """
+    kind, _, rest = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind in _SAYS_NOTHING:
+        return declared
+    name = _SAME.get(kind, kind)
+    if name not in _KNOWN:
+        raise ValueError(f"expected audio, got {_described(kind)}")
+    given = _parameters(rest)
+    rate, channels = declared.sample_rate, declared.channels
+    if name == "audio/basic" and declared.mime_type != name:
+        rate, channels = _MULAW_RATE, 1
+    rate = _in_range(given.get("rate", ""), 1000, 384000) or rate
+    channels = _in_range(given.get("channels", ""), 1, 8) or channels
+    return replace(declared, mime_type=name, sample_rate=rate, channels=channels)
+
+
+def is_audio(media_type: str) -> bool:
+    """Whether *media_type* names audio that can be read."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return _SAME.get(kind, kind) in _KNOWN
+
+
+def _parameters(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(";"))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _in_range(text: str, low: int, high: int) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 and low <= int(text) <= high else None
+
+
+def _described(kind: str) -> str:
+    if kind == "text/html":
+        return "an HTML page (is the URL that of a web site, or of a proxy?)"
+    if kind == "application/json" or kind.endswith("+json"):
+        return "JSON"
+    return kind[:60]
