@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from conformance import API_KEY, Talks
+from conformance import API_KEY
+from talks import Talks
 
 from agents.providers.local import ServerOptions, ServerProcess
 

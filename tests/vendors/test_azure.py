@@ -11,9 +11,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conformance import API_KEY, LINES, ONCE, RATE, Kind, Server, plain, push, silence, spoken
+from conformance import API_KEY, Server
 from hypothesis import example, given
 from hypothesis import strategies as st
+from spoken_lines import LINES, RATE, plain, push, silence, spoken
+from talks import ONCE, Kind
 
 from agents.providers.adapters import CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError

@@ -9,26 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conformance import (
-    LINES,
-    Address,
-    BusyRecogniser,
-    DyingRecogniser,
-    Kind,
-    OptionCheck,
-    Server,
-    Talk,
-    Talks,
-    VendorCase,
-    all_cases,
-    interrupted_talk,
-    plain,
-    read,
-    say_nothing,
-    silence,
-    text_of,
-)
+from conformance import Address, OptionCheck, Server, VendorCase, all_cases
 from livekit.agents import APIError, APIStatusError, stt
+from spoken_lines import LINES, plain, silence
+from stand_in_recognisers import BusyRecogniser, DyingRecogniser
+from talks import Kind, Talk, Talks, interrupted_talk, read, say_nothing, text_of
 
 from agents.providers.local import ServerOptions, SpeechServer
 from agents.providers.protocol import Failure, Final, Partial, SpeechEnded, SpeechStarted, Usage

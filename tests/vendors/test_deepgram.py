@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 import orjson
 import pytest
-from conformance import ONCE, Kind, QuietRecogniser, push, silence
+from spoken_lines import push, silence
+from stand_in_recognisers import QuietRecogniser
+from talks import ONCE, Kind
 
 from agents.providers.adapters import CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError

@@ -8,7 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
-from conformance import API_KEY, LINES, ONCE, Kind, QuietRecogniser, Server, push, silence, spoken, text_of
+from conformance import API_KEY, Server
+from spoken_lines import LINES, push, silence, spoken
+from stand_in_recognisers import QuietRecogniser
+from talks import ONCE, Kind, text_of
 
 from agents.providers.adapters import CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError

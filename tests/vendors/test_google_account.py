@@ -9,11 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from conformance import API_KEY, LINES, RATE, plain, silence, spoken
+from conformance import API_KEY
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, APIStatusError
+from spoken_lines import LINES, RATE, plain, silence, spoken
 
 from agents.providers.adapters import CustomHTTPSTTAdapter
 from agents.providers.local import ServerOptions, ServerProcess

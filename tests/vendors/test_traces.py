@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import Server, Talks, VendorCase, all_cases, known_ids, scrub_for
+from conformance import Server, VendorCase, all_cases
+from talks import Talks, known_ids, scrub_for
 
 from agents.providers.testing.traces import Line, load_trace, replay, save_trace, trace_of, without_hashes
 from agents.providers.vendors import find_vendor

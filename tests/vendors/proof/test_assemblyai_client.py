@@ -24,9 +24,10 @@ from assemblyai.streaming.v3 import (
     TerminationEvent,
     TurnEvent,
 )
-from conformance import API_KEY, LINES, RATE, plain, push, silence, spoken
+from conformance import API_KEY
 from livekit.agents import stt
 from livekit.plugins import assemblyai as plugin
+from spoken_lines import LINES, RATE, plain, push, silence, spoken
 
 from agents.providers.local import ServerProcess
 from agents.providers.protocol import Pcm

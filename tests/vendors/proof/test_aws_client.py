@@ -27,7 +27,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError
-from conformance import API_KEY, LINES, RATE, plain, silence, spoken
+from conformance import API_KEY
+from spoken_lines import LINES, RATE, plain, silence, spoken
 from yarl import URL
 
 from agents.providers.local import ServerProcess

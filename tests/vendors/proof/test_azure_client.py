@@ -27,8 +27,10 @@ from azure.ai.transcription.models import (
 )
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError
-from conformance import API_KEY, LINES, ONCE, RATE, Kind, Server, plain, push, silence, spoken
+from conformance import API_KEY, Server
 from livekit.plugins import azure
+from spoken_lines import LINES, RATE, plain, push, silence, spoken
+from talks import ONCE, Kind
 
 from agents.providers.protocol import Pcm
 

@@ -11,10 +11,12 @@ import aiohttp
 import av
 import numpy as np
 import pytest
-from conformance import API_KEY, LINES, RATE, Kind, Server, plain, push, silence, spoken, text_of
+from conformance import API_KEY, Server
 from livekit import rtc
 from livekit.agents import APIStatusError
 from livekit.plugins import deepgram as livekit_deepgram
+from spoken_lines import LINES, RATE, plain, push, silence, spoken
+from talks import Kind, text_of
 
 pytestmark = [
     # deepgram-sdk imports the old client of websockets where it is there

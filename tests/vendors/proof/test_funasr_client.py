@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from at_root import server_at_root
-from conformance import LINES, silence, spoken
+from spoken_lines import LINES, silence, spoken
 
 from agents.providers.local.dialects.funasr import FunASR
 

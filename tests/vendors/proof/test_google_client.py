@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
-from conformance import API_KEY, LINES, RATE, plain, silence, spoken
+from conformance import API_KEY
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound, Unauthorized
 from google.auth.exceptions import RefreshError
 from google.cloud import speech_v1, speech_v2, storage
 from google.oauth2 import service_account
+from spoken_lines import LINES, RATE, plain, silence, spoken
 
 from agents.providers.local import ServerOptions, ServerProcess
 

@@ -11,11 +11,12 @@ import av
 import numpy as np
 import openai
 import pytest
-from conformance import API_KEY, LINES, RATE, push, silence, spoken
+from conformance import API_KEY
 from livekit.agents import stt
 from livekit.agents.utils import http_context
 from livekit.plugins import openai as plugin
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from spoken_lines import LINES, RATE, push, silence, spoken
 
 from agents.providers.local import ServerProcess
 from agents.providers.protocol import Pcm

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from at_root import server_at_root
-from conformance import LINES, RATE, silence, spoken
+from spoken_lines import LINES, RATE, silence, spoken
 
 from agents.providers.local.dialects.sherpa_onnx import SherpaOnnx
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from at_root import server_at_root
-from conformance import LINES, BusyRecogniser, silence, spoken
+from spoken_lines import LINES, silence, spoken
+from stand_in_recognisers import BusyRecogniser
 
 from agents.providers.local import ServerOptions, SpeechServer
 from agents.providers.local.dialects.whisperlive import WhisperLive
