@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from livekit.agents import llm, stt, tts
-from livekit.plugins import openai
+from livekit.plugins import deepgram, openai
 
 from agents.providers import factory
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
@@ -137,11 +137,64 @@ def test_a_configuration_of_another_kind_is_refused() -> None:
 
 
 def test_a_part_a_provider_does_not_have_is_refused_with_those_that_have_it() -> None:
-    message = str(refusal(TTSConfig("deepgram"), "tts"))
-    assert message == (
-        "provider 'deepgram' has no TTS, only STT. With TTS: azure, openai; "
-        "or give AgentSession any LiveKit plugin as it is"
+    error = refusal(LLMConfig("deepgram"), "llm")
+    assert str(error) == (
+        "provider 'deepgram' has no LLM, only STT. With LLM: azure, openai; "
+        "and every LiveKit plugin that has one, as in 'livekit:NAME'"
     )
+    assert error.key == "provider"
+
+
+def test_a_part_that_only_livekits_own_plugin_has_names_it() -> None:
+    message = str(refusal(TTSConfig("assemblyai"), "tts"))
+    assert message.startswith(
+        "provider 'assemblyai' has no TTS, only STT. "
+        "LiveKit's own plugin has: provider='livekit:assemblyai'. With TTS: "
+    )
+
+
+async def test_a_livekit_plugin_is_built_by_its_name(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        f"stt: {{provider: livekit:deepgram, api_key: {KEY}, metadata: {{endpointing_ms: '300'}}}}\n"
+        f"llm: {{provider: LiveKit:openai.responses, model: gpt-4o, api_key: {KEY}}}\n"
+        f"tts: {{provider: livekit:deepgram, model: aura-2-thalia-en, api_key: {KEY}}}\n",
+    )
+    providers = ProviderFactory.from_file(path)
+    assert type(providers.stt) is deepgram.STT and providers.stt._opts.endpointing_ms == 300
+    assert type(providers.llm) is openai.responses.LLM and providers.llm.model == "gpt-4o"
+    assert type(providers.tts) is deepgram.TTS and providers.tts.model == "aura-2-thalia-en"
+    await providers.aclose()
+
+
+def test_installed_plugins_are_among_the_names() -> None:
+    assert {"livekit:assemblyai", "livekit:azure", "livekit:deepgram", "livekit:openai"} <= set(
+        ProviderFactory.names()
+    )
+
+
+def test_a_plugin_without_its_prefix_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory, "installed_plugins", lambda: ["acme_voice"])
+    assert str(refusal(STTConfig("Acme-Voice"))) == (
+        "unknown provider 'Acme-Voice': LiveKit's own plugin is 'livekit:acme_voice'"
+    )
+    assert str(refusal(STTConfig("acmevoices"))).endswith(
+        ". A LiveKit plugin is 'livekit:NAME' once it is installed"
+    )
+
+
+def test_what_a_plugin_cannot_do_is_told_with_the_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "llm:\n  model: nova-3\n  provider: livekit:deepgram\n")
+    with pytest.raises(ConfigurationError) as raised:
+        ProviderFactory.from_file(path)
+    assert str(raised.value) == (
+        f"{path}:3: in llm: livekit.plugins.deepgram has no LLM, only STT, TTS: use another provider"
+    )
+
+
+def test_a_plugin_may_be_replaced_by_another_provider() -> None:
+    ProviderFactory.register("livekit:acme", AcmeProviderFactory)
+    assert isinstance(ProviderFactory.create_stt(STTConfig("livekit:acme")), AcmeSTT)
 
 
 @pytest.mark.parametrize("provider", ["custom_http", "custom_ws"])
@@ -217,7 +270,7 @@ def test_a_provider_that_builds_something_else_is_named() -> None:
 
 def test_a_registered_provider_is_offered_for_parts_others_lack() -> None:
     ProviderFactory.register("acme", SimpleNamespace(create_tts=lambda config: None))
-    assert "With TTS: acme, azure, openai;" in str(refusal(TTSConfig("deepgram"), "tts"))
+    assert "With TTS: acme, azure, " in str(refusal(TTSConfig("aws"), "tts"))
     assert "provider 'acme' has no STT, only TTS." in str(refusal(STTConfig("acme")))
 
 

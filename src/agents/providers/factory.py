@@ -2,7 +2,8 @@
 
 A provider is any object (a class, a module, an instance) with ``create_stt(config)``, ``create_llm(config)`` or
 ``create_tts(config)``. A name is looked for, in this order, in what was registered here, the built-in providers,
-packages with an entry point in the group ``voxport.providers``, and the vendors Voxport knows.
+packages with an entry point in the group ``voxport.providers``, the vendors Voxport knows, and LiveKit's installed
+plugins, which are called ``livekit:NAME``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from types import SimpleNamespace
@@ -21,6 +23,7 @@ from . import custom_provider
 from .base import ConfigurationError, LLMConfig, ProviderConfig, ProviderType, STTConfig, TTSConfig, suggest
 from .config_files import ConfigFile
 from .custom_provider import CustomProviderFactory, create_vendor_stt
+from .native import PREFIX, build_native, has_constructor, installed_plugins, is_plugin_name
 from .vendors import vendor_names
 
 __all__ = ["ENTRY_POINT_GROUP", "ProviderFactory", "Providers"]
@@ -76,8 +79,9 @@ class Providers:
 class ProviderFactory:
     """Builds providers from configurations.
 
-    ``config.provider`` is a :class:`ProviderType` or its name, a registered name, or the name of a vendor. Case
-    does not matter, nor whether words are joined by ``-`` or ``_``.
+    ``config.provider`` is a :class:`ProviderType` or its name, a registered name, the name of a vendor, or
+    ``livekit:NAME`` for LiveKit's own plugin of that name. Case does not matter, nor whether words are joined by
+    ``-`` or ``_``.
     """
 
     @staticmethod
@@ -173,8 +177,12 @@ class ProviderFactory:
 
     @staticmethod
     def names() -> list[str]:
-        """Every name a configuration may hold as ``provider``, sorted. Nothing is loaded."""
-        return sorted({*_registered, *_BUILT_IN, *(p.name for p in _entry_points()), *vendor_names()})
+        """Every name a configuration may hold as ``provider``, sorted. Nothing is loaded.
+
+        Of LiveKit's plugins those that are installed; what each of them builds is known when it is loaded.
+        """
+        plugins = (PREFIX + name for name in installed_plugins())
+        return sorted({*_registered, *_BUILT_IN, *(p.name for p in _entry_points()), *vendor_names(), *plugins})
 
 
 def _create(config: Any, part: str) -> Any:
@@ -190,8 +198,8 @@ def _create(config: Any, part: str) -> Any:
         others = [n for n, p in known.items() if part in _offers(p) and (n, part) not in _NOT_BUILT_YET]
         raise ConfigurationError(
             f"provider {name!r} has no {part.upper()}, only {', '.join(_offers(provider)).upper()}. "
-            f"With {part.upper()}: {', '.join(sorted(others))}; "
-            "or give AgentSession any LiveKit plugin as it is",
+            f"{_own_plugin(name, part)}With {part.upper()}: {', '.join(sorted(others))}; "
+            f"and every LiveKit plugin that has one, as in '{PREFIX}NAME'",
             key="provider",
         )
     built = create(config)
@@ -217,9 +225,26 @@ def _find(name: str) -> Any:
     vendor = _among(name, vendor_names())
     if vendor is not None:
         return SimpleNamespace(create_stt=lambda config: create_vendor_stt(vendor, config))
+    if is_plugin_name(name):
+        return SimpleNamespace(**{f"create_{part}": partial(build_native, name) for part in _PARTS})
+    known = ProviderFactory.names()
+    if PREFIX + folded in known:
+        raise ConfigurationError(
+            f"unknown provider {name!r}: LiveKit's own plugin is {PREFIX + folded!r}", key="provider"
+        )
     raise ConfigurationError(
-        f"unknown provider {name!r}: {suggest(name, ProviderFactory.names())}", key="provider"
+        f"unknown provider {name!r}: {suggest(name, known)}. "
+        f"A LiveKit plugin is '{PREFIX}NAME' once it is installed",
+        key="provider",
     )
+
+
+def _own_plugin(name: str, part: str) -> str:
+    """A hint that LiveKit's plugin of the same *name* builds what the provider does not; empty if it does not."""
+    plugin = _folded(name)
+    if is_plugin_name(name) or plugin not in installed_plugins() or not has_constructor(plugin, part.upper()):
+        return ""
+    return f"LiveKit's own plugin has: provider={PREFIX + plugin!r}. "
 
 
 def _load(points: list[EntryPoint]) -> Any:
