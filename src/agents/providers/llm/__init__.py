@@ -1,0 +1,1 @@
+"""Language models: LiveKit's base class over the protocols of :mod:`..protocol.chat`."""
