@@ -1,4 +1,4 @@
-"""What README and docs tell people to type exists: make targets, commands, their options; Python compiles."""
+"""What README and docs tell people to type exists: commands, their options, links; Python compiles."""
 
 from __future__ import annotations
 
@@ -99,6 +99,26 @@ def test_documented_python_compiles(language: str, code: str) -> None:
     if language == "pycon" or code.lstrip().startswith(">>>"):
         code = "".join(example.source for example in doctest.DocTestParser().get_examples(code))
     compile(code, "<documentation>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into *page* may name: its headings, as GitHub writes them."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.exists()], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{target} leads nowhere"
+        if anchor:
+            assert anchor in anchors(there), f"{target}: {there.name} has no such heading"
 
 
 @pytest.mark.parametrize(
