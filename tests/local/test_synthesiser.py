@@ -86,8 +86,8 @@ async def test_words_are_where_their_audio_is() -> None:
 
 
 async def test_every_written_word_comes_once_and_in_order() -> None:
-    """Also what is spoken as several words, and signs that are not spoken."""
-    text = "Dr. Smith's café - well-known! - takes 25 dollars, or $3.50: 日本 ok"
+    """Also what is spoken as several words, what is spoken as one ("in the"), and signs that are not spoken."""
+    text = "Dr. Smith's café - well-known! - takes 25 dollars, or $3.50: 日本 ok in the end"
     words = [piece async for piece in speak(text) if isinstance(piece, SpokenWord)]
     assert [word.text for word in words] == [word for word in text.split() if word != "-"]
     assert all(text[word.first :].startswith(word.text) for word in words)

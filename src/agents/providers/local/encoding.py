@@ -39,10 +39,12 @@ FORMATS = {
     "aac": Format("audio/aac", "adts", "aac", "fltp"),
 }
 
-_BARE_FORMATS = {
+_MORE_FORMATS = {
     "mulaw": Format("audio/basic", "mulaw", "pcm_mulaw", rate=TELEPHONE_RATE),
     "alaw": Format("audio/x-alaw", "alaw", "pcm_alaw", rate=TELEPHONE_RATE),
     "f32": Format("audio/pcm", samples="flt"),
+    "wav-mulaw": Format("audio/wav", "wav", "pcm_mulaw", rate=TELEPHONE_RATE),
+    "wav-alaw": Format("audio/wav", "wav", "pcm_alaw", rate=TELEPHONE_RATE),
 }
 """What OpenAI does not make, and others do."""
 
@@ -66,13 +68,15 @@ class _Pipe:
 class Encoder:
     """16-bit mono PCM at ``source_rate`` to one of `FORMATS`, or to bare ``mulaw``, ``alaw`` or ``f32``.
 
+    ``wav-mulaw`` and ``wav-alaw`` are G.711 in a WAV file.
+
     ``rate`` is another rate than the format's own, ``bit_rate`` bits per second where the codec has a choice.
     """
 
     def __init__(
         self, name: str, source_rate: int, *, rate: int | None = None, bit_rate: int | None = None
     ) -> None:
-        self.format = FORMATS.get(name) or _BARE_FORMATS[name]
+        self.format = FORMATS.get(name) or _MORE_FORMATS[name]
         self.rate = rate or self.format.rate
         self._source_rate = source_rate
         self._pipe = _Pipe()
@@ -118,7 +122,8 @@ class Encoder:
         if self._started:
             return b""
         self._started = True
-        return _wav_header(self.rate) if self.format.media_type == "audio/wav" else b""
+        bare_wav = self.format.media_type == "audio/wav" and not self.format.codec
+        return _wav_header(self.rate) if bare_wav else b""
 
     def _encode(self, frames: list[Any]) -> bytes:
         if self._container is None:

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import re
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from .extras import require
+from .word_times import SpokenWord, WordTimes
 
 __all__ = [
     "SAMPLE_RATE",
@@ -42,7 +40,6 @@ _RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
 _BLOCK_MS = 100
 _SEED = 1
 _WORD = 1  # espeakEVENT_WORD
-_LOUD = 200  # of 32768: what is below is the silence between words
 _ESPEAK_ENDED = 0  # espeakEVENT_LIST_TERMINATED
 
 
@@ -94,19 +91,6 @@ class Voice:
         ):
             if not low <= value <= high:
                 raise SynthesisError(f"{label}={value} is out of range: espeak-ng takes {low} to {high}")
-
-
-@dataclass(frozen=True)
-class SpokenWord:
-    """A word of the text, as it is written there (``"nine,"``), and where it is heard.
-
-    ``first`` is its first character in the text; ``start`` and ``end`` are samples of the audio.
-    """
-
-    text: str
-    first: int
-    start: int
-    end: int
 
 
 class _VoiceRow(ctypes.Structure):
@@ -248,7 +232,7 @@ async def speak(text: str, voice: Voice | None = None) -> AsyncGenerator[bytes |
         finally:
             push(None)
 
-    words = _Words(text)
+    words = WordTimes(text)
     work = loop.run_in_executor(_worker, run)
     try:
         while (block := await made.get()) is not None:
@@ -262,53 +246,3 @@ async def speak(text: str, voice: Voice | None = None) -> AsyncGenerator[bytes |
         stopped.set()
         if not work.done():
             work.cancel()
-
-
-class _Words:
-    """From espeak-ng's events to the words of the text.
-
-    It says numbers and symbols as several words of its own, and gives all of them the place of the one that is
-    written.
-    """
-
-    def __init__(self, text: str) -> None:
-        found = re.finditer(r"\S*\w\S*", text)  # a dash that stands alone is not spoken
-        self._places = [(match.start(), match.end(), match.group()) for match in found]
-        self._open: tuple[int, str, int] | None = None  # first character, text, first sample
-        self._audio = bytearray()  # since the first sample of the open word
-        self._samples = 0
-
-    def feed(self, block: bytes, begun: list[tuple[int, int]]) -> list[SpokenWord]:
-        """Take the next block; answer the words that ended in it."""
-        ended = []
-        base = self._samples - len(self._audio) // 2  # sample at which the audio that is kept begins
-        self._audio += block
-        self._samples += len(block) // 2
-        for character, sample in begun:
-            place = self._place(character)
-            if place is None or (self._open is not None and place[0] <= self._open[0]):
-                continue
-            cut = max(0, sample - base) * 2
-            if self._open is not None:
-                ended += self._end(bytes(self._audio[:cut]))
-            del self._audio[:cut]
-            base = max(base, sample)
-            self._open = (place[0], place[2], sample)
-        if self._open is None:
-            self._audio.clear()
-        return ended
-
-    def finish(self) -> list[SpokenWord]:
-        """The last word, when there is no more audio."""
-        return self._end(bytes(self._audio)) if self._open is not None else []
-
-    def _place(self, character: int) -> tuple[int, int, str] | None:
-        return next((place for place in self._places if character < place[1]), None)
-
-    def _end(self, audio: bytes) -> list[SpokenWord]:
-        assert self._open is not None
-        first, text, start = self._open
-        loud = np.flatnonzero(np.abs(np.frombuffer(audio, "<i2").astype(np.int32)) > _LOUD)
-        if not len(loud):
-            return []
-        return [SpokenWord(text, first, start + int(loud[0]), start + int(loud[-1]) + 1)]

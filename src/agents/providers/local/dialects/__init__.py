@@ -9,14 +9,18 @@ from .aws_jobs import AmazonJobs
 from .aws_transcribe import AmazonTranscribe
 from .azure import Azure
 from .base import Dialect, RequestFailed, Services
+from .cartesia import Cartesia
 from .deepgram import Deepgram
+from .elevenlabs import ElevenLabs
 from .funasr import FunASR
 from .generic_http import GenericHttp
+from .generic_speech import GenericSpeech
 from .generic_ws import GenericWebSocket
 from .google_base import GoogleTokens
 from .google_long import GoogleLong
 from .google_speech import GoogleSpeechV1, GoogleSpeechV2
 from .jambonz import Jambonz
+from .jambonz_speech import JambonzSpeech
 from .openai_chat import OpenAIChat
 from .openai_realtime import OpenAIRealtime
 from .openai_speech import OpenAISpeech
@@ -34,9 +38,12 @@ DIALECTS: tuple[type[Dialect], ...] = (
     AmazonJobs,
     AmazonTranscribe,
     Azure,
+    Cartesia,
     Deepgram,
+    ElevenLabs,
     FunASR,
     GenericHttp,
+    GenericSpeech,
     GenericWebSocket,
     GoogleLong,
     GoogleSpeechV1,
@@ -44,6 +51,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     GoogleTokens,
     OpenAIRealtime,
     Jambonz,
+    JambonzSpeech,
     OpenAITranscriptions,
     OpenAISpeech,
     OpenAIChat,

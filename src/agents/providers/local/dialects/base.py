@@ -170,11 +170,13 @@ class Dialect(abc.ABC):
 
         return answer
 
-    def _check_key(self, request: web.Request) -> None:
+    def knows(self, key: str) -> bool:
+        """Whether *key* is one of those this server was started with; any is, where it was started with none."""
         keys = self.services.options.api_keys
-        if not keys:
-            return
-        given = (self.api_key(request) or "").encode()
-        if not any(hmac.compare_digest(given, key.encode()) for key in keys):
+        return not keys or any(hmac.compare_digest(key.encode(), known.encode()) for known in keys)
+
+    def _check_key(self, request: web.Request) -> None:
+        given = self.api_key(request) or ""
+        if not self.knows(given):
             what = "wrong API key" if given else "no API key given"
             raise RequestFailed(401, f"{what}; send one of the keys this server was started with")

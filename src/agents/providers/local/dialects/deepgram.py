@@ -1,4 +1,4 @@
-"""Deepgram: ``/v1/listen`` as WebSocket and as POST, ``/v2/listen`` (Flux), and ``/v1/auth/grant``.
+"""Deepgram: ``/v1/listen`` as WebSocket and as POST, ``/v2/listen`` (Flux), ``/v1/speak``, and ``/v1/auth/grant``.
 
 Written from deepgram-sdk 7.17.0 and deepgram-api-specs 4ba987c. Nothing is formatted but the first letter and the
 full stop of ``punctuate``, and everybody is speaker 0: the recogniser hears words and nothing else.
@@ -23,6 +23,7 @@ from .base import Dialect, Handler, RequestFailed, Services
 from .deepgram_flux import FluxConversation
 from .deepgram_listen import ListenConversation, alternative, model_info
 from .deepgram_socket import DeepgramConversation, decoder, number
+from .deepgram_speak import speak_routes
 
 __all__ = ["Deepgram"]
 
@@ -41,7 +42,7 @@ _ERR_CODES = {
 
 
 class Deepgram(Dialect):
-    """All of Deepgram's speech to text."""
+    """Deepgram's speech to text, and its voices."""
 
     name = "deepgram"
 
@@ -55,6 +56,7 @@ class Deepgram(Dialect):
             ("POST", "/v1/listen", self._transcribe),
             ("GET", "/v2/listen", self._flux),
             ("POST", "/v1/auth/grant", self._grant),
+            *speak_routes(self.services),
         ]
 
     def error(self, failure: RequestFailed) -> web.Response:
