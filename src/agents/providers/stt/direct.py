@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from livekit import rtc
@@ -33,6 +34,8 @@ class DirectStream(stt.SpeechStream):
 
     A subclass implements ``_run`` and the three ``_accept`` methods, and gives its events to :meth:`_emit`.
     """
+
+    _listener: Callable[[stt.SpeechEvent], None] | None = None
 
     def __init__(self, *, stt: stt.STT[Any], conn_options: APIConnectOptions) -> None:
         super().__init__(stt=stt, conn_options=conn_options)
@@ -91,15 +94,25 @@ class DirectStream(stt.SpeechStream):
 
     # ------------------------------------------------------------------ out
 
+    def deliver_to(self, listener: Callable[[stt.SpeechEvent], None] | None) -> None:
+        """Call *listener* with each event where it is made, without a queue; ``None``: readers get them again.
+
+        For a stream around this one. It still reads, and hears only of the end and of the error there was.
+        """
+        self._listener = listener
+
     def _emit(self, *events: stt.SpeechEvent) -> None:
         """Give *events* to the reader, and their usage to those who collect metrics."""
-        send = self._event_ch.send_nowait
+        listener, send = self._listener, self._event_ch.send_nowait
         for event in events:
             kind = event.type
-            if kind is _INTERIM and self._emitted - self._consumed > _BACKLOG_INTERIMS:
-                continue
             if kind is _USAGE:
                 self._report_usage(event)
+            if listener is not None:
+                listener(event)
+                continue
+            if kind is _INTERIM and self._emitted - self._consumed > _BACKLOG_INTERIMS:
+                continue
             self._emitted += 1
             send(event)
 
