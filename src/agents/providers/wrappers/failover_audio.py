@@ -1,120 +1,225 @@
-"""The audio of one caller that no FINAL has covered, as frames to give to whoever hears the caller next."""
+"""The audio of one caller that no FINAL has covered, as frames to give to whoever hears the caller next.
+
+Frames are kept as they came, without a copy, and are only counted when they come: twenty to a hundred of them a
+second are what a stream costs. What else there is to know of them is found out when somebody asks, a few times a
+second.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from livekit import rtc
 
-from ..protocol.replay import ReplayBuffer
-from ..stt.feed import downmix
+from ..protocol.replay import is_loud
 from .failover_silence import EnergyGate
 
-__all__ = ["KeptAudio"]
+__all__ = ["Heard", "KeptAudio"]
 
-_BYTES_PER_SAMPLE = 2
+_MAX_FLUSHES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What may have been speech in the audio since the last look.
+
+    Attributes:
+        seconds: in all of it.
+        unanswered: of it, since the last answer.
+        ago: how many seconds of audio before the last frame's end *unanswered* began.
+    """
+
+    seconds: float = 0.0
+    unanswered: float = 0.0
+    ago: float = 0.0
 
 
 class KeptAudio:
-    """Keeps frames at the rate they come in, as mono.
+    """Keeps mono frames at the rate they come in. Positions count samples.
 
     Args:
-        keep_seconds: how much is kept at most.
+        keep_seconds: how much is kept at most, counted in audio and in age: audio pushed faster than real time is
+            not old yet.
 
     Attributes:
-        loud: the last frame may hold speech.
-        loud_until: seconds of the audio until which there was any.
+        rate: Hz; 0 before the first frame.
+        end: all there was.
+        given: so far it was given to whoever hears the caller.
+        acknowledged: so far finals cover it.
+        loud: the last frame that was looked at may hold speech.
+        loud_until: where the last frame ends that may.
     """
 
     def __init__(self, keep_seconds: float) -> None:
         self._keep_seconds = keep_seconds
-        self._buffer: ReplayBuffer | None = None
+        self._frames: deque[rtc.AudioFrame] = deque()
+        self._first = 0  # position of the first frame
+        self._flushes: deque[int] = deque()
+        self._reached: deque[tuple[float, int]] = deque()  # at that time, the audio had come so far
+        self._answered = 0
+        self._looked = 0
+        self._dropped = self._reported_dropped = 0
         self._gate = EnergyGate()
-        self._rate = 0
-        self._reported_dropped = 0
+        self.rate = 0
+        self.end = self.given = self.acknowledged = 0
         self.loud = False
-        self.loud_until = 0.0
+        self.loud_until = 0
 
-    @property
-    def empty(self) -> bool:
-        """No audio came yet."""
-        return self._buffer is None
-
-    def push(self, frame: rtc.AudioFrame, now: float) -> rtc.AudioFrame | None:
-        """Keep *frame*. Returns it as mono; ``None`` when there is nothing in it."""
-        channels, count = frame.num_channels, frame.samples_per_channel
-        if not count:
-            return None
-        samples = frame.data.cast("B")
-        if len(samples) != count * channels * _BYTES_PER_SAMPLE:
-            samples = samples[: count * channels * _BYTES_PER_SAMPLE]
-        if channels > 1:
-            frame = rtc.AudioFrame(downmix(samples, channels), frame.sample_rate, 1, count)
-            samples = frame.data.cast("B")
-        if self._buffer is None:
-            self._rate = frame.sample_rate
-            self._buffer = ReplayBuffer(self._rate, keep_seconds=self._keep_seconds)
-        self._buffer.append(samples, now)
-        self.loud = self._gate.loud(samples, count / self._rate)
-        if self.loud:
-            self.loud_until = self._buffer.end / self._rate
-        return frame
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Keep *frame*: mono, not empty, and with the rate of all the others."""
+        self._frames.append(frame)
+        self.end += frame.samples_per_channel
 
     def flush(self) -> None:
         """Remember that the caller flushed here."""
-        if self._buffer is not None:
-            self._buffer.flush()
+        self._flushes.append(self.end)
+        if len(self._flushes) > _MAX_FLUSHES:  # a recogniser that never answers
+            self._flushes.popleft()
 
-    def given(self) -> None:
-        """What was pushed or flushed last went out as it came."""
-        if self._buffer is not None:
-            self._buffer.take()
-
-    def rewind(self) -> float:
-        """Begin again with the first sample no final covers; returns its place in seconds."""
-        return self._buffer.rewind() / self._rate if self._buffer is not None else 0.0
-
-    def pending(self) -> Iterator[rtc.AudioFrame | None]:
-        """What is to be given, in order; ``None`` stands for a flush. What is taken counts as given."""
-        while self._buffer is not None and (item := self._buffer.take()) is not None:
-            if isinstance(item, tuple):
-                samples = item[1]
-                yield rtc.AudioFrame(bytes(samples), self._rate, 1, len(samples) // _BYTES_PER_SAMPLE)
-            else:
-                yield None
+    # ------------------------------------------------------------------ what need not be kept
 
     def acknowledge(self, seconds: float) -> None:
         """Finals cover everything before *seconds*."""
-        if self._buffer is not None:
-            self._buffer.acknowledge(round(seconds * self._rate))
+        position = min(round(seconds * self.rate), self.given)
+        if position <= self.acknowledged:
+            return
+        self.acknowledged = position
+        frames = self._frames
+        while frames and self._first + (count := frames[0].samples_per_channel) <= position:
+            frames.popleft()
+            self._first += count
 
     def answered(self) -> None:
         """A final without times came: nothing of what was given is lost when it cannot be kept."""
-        if self._buffer is not None:
-            self._buffer.answered(self._buffer.sent)
+        self._answered = self.given
 
-    @property
-    def seconds(self) -> float:
-        """All the audio there was."""
-        return self._buffer.end / self._rate if self._buffer is not None else 0.0
+    def let_go(self, now: float) -> None:
+        """Drop what is too old at *now*, in seconds of any clock. Call it regularly while audio comes."""
+        reached, oldest = self._reached, now - self._keep_seconds
+        if not reached or reached[-1][1] != self.end:
+            reached.append((now, self.end))
+        while len(reached) > 1 and reached[1][0] < oldest:
+            reached.popleft()
+        too_much = self.end - round(self._keep_seconds * self.rate)
+        if self._first >= too_much or reached[0][0] >= oldest:
+            return
+        too_old = min(too_much, reached[0][1])
+        while len(self._frames) > 1 and self._first < too_old:
+            self._first += self._frames.popleft().samples_per_channel
+        if self._first > self.given:  # nobody ever heard it
+            self._lose()
+            self.given = self._first
 
-    @property
-    def given_seconds(self) -> float:
-        """Where giving stands."""
-        return self._buffer.sent / self._rate if self._buffer is not None else 0.0
+    def _lose(self) -> None:
+        """What was let go cannot be given again; what was answered without times is not lost by that."""
+        self._dropped += max(0, self._first - max(self.acknowledged, self._answered))
+        self.acknowledged = self._first
+
+    def take_dropped(self) -> float:
+        """Seconds that could not be kept, since the last call."""
+        news, self._reported_dropped = self._dropped - self._reported_dropped, self._dropped
+        return news / self.rate if self.rate else 0.0
+
+    # ------------------------------------------------------------------ giving it again
+
+    def rewind(self) -> float:
+        """Begin again with the first sample no final covers; returns its place in seconds."""
+        if self._first > self.acknowledged:
+            self._lose()
+        while self._flushes and self._flushes[0] <= self.acknowledged:
+            self._flushes.popleft()
+        self.given = self.acknowledged
+        return self.acknowledged / self.rate if self.rate else 0.0
+
+    def pending(self) -> Iterator[rtc.AudioFrame | None]:
+        """What is to be given, in order; ``None`` stands for a flush. What is taken counts as given."""
+        position, flushes = self._first, deque(self._flushes)
+        for frame in list(self._frames):
+            while flushes and flushes[0] <= position:
+                flushes.popleft()
+                yield None
+            begin = position
+            position += frame.samples_per_channel
+            if position > self.given:
+                skip, self.given = self.given - begin, position
+                yield frame if skip <= 0 else _rest(frame, skip)
+        yield from (None for _ in flushes)
+
+    # ------------------------------------------------------------------ how loud it is
+
+    def look(self, since: int, *, closely: bool) -> Heard:
+        """Look at the audio that came since the last time.
+
+        Args:
+            since: the position at which the recogniser answered last.
+            closely: also at audio it has answered since; of that, the level is learnt from one frame.
+        """
+        rate, position = self.rate, self.end
+        new: list[rtc.AudioFrame] = []
+        begin = self._looked if closely else max(self._looked, since)
+        for frame in reversed(self._frames):
+            if new and position <= begin:
+                break
+            new.append(frame)
+            position -= frame.samples_per_channel
+        self._looked = self.end
+        seconds = unanswered = 0.0
+        first: int | None = None
+        for frame in reversed(new):
+            count = frame.samples_per_channel
+            self.loud = self._gate.loud(frame.data, count / rate)
+            if self.loud:
+                seconds += count / rate
+                self.loud_until = position + count
+                if position >= since:
+                    unanswered += count / rate
+                    first = position if first is None else first
+            position += count
+        return Heard(seconds, unanswered, (self.end - first) / rate if first is not None else 0.0)
 
     @property
     def unheard_seconds(self) -> float:
         """Audio loud enough for speech that no final covers."""
-        return self._buffer.loud_seconds(self._gate.threshold) if self._buffer is not None else 0.0
+        loud = sum(min(count, end - self.acknowledged) for end, count in self._loud_frames())
+        return loud / self.rate if loud else 0.0
 
     @property
     def pause_seconds(self) -> float:
         """The silence that follows what finals cover."""
-        return self._buffer.quiet_seconds(self._gate.threshold) if self._buffer is not None else 0.0
+        found = next(self._loud_frames(), None)
+        quiet_until = found[0] - found[1] if found is not None else self.end
+        return max(quiet_until - self.acknowledged, 0) / self.rate if self.rate else 0.0
 
-    def take_dropped(self) -> float:
-        """Seconds that could not be kept, since the last call."""
-        dropped = self._buffer.dropped if self._buffer is not None else 0
-        news, self._reported_dropped = dropped - self._reported_dropped, dropped
-        return news / self._rate if self._rate else 0.0
+    def _loud_frames(self) -> Iterator[tuple[int, int]]:
+        """Where frames end and how long they are that no final covers, and that may hold speech."""
+        position, peak = self._first, self._gate.threshold
+        for frame in self._frames:
+            count = frame.samples_per_channel
+            position += count
+            if position > self.acknowledged and is_loud(frame.data[:count], peak):
+                yield position, count
+
+    # ------------------------------------------------------------------ in seconds
+
+    @property
+    def seconds(self) -> float:
+        """All the audio there was."""
+        return self.end / self.rate if self.rate else 0.0
+
+    @property
+    def given_seconds(self) -> float:
+        """Where giving stands."""
+        return self.given / self.rate if self.rate else 0.0
+
+    @property
+    def quiet_seconds(self) -> float:
+        """The silence at the end, as far as it was looked at."""
+        return (self.end - self.loud_until) / self.rate if self.rate else 0.0
+
+
+def _rest(frame: rtc.AudioFrame, skip: int) -> rtc.AudioFrame:
+    """*frame* without its first *skip* samples."""
+    count = frame.samples_per_channel
+    return rtc.AudioFrame(frame.data[skip:count].tobytes(), frame.sample_rate, 1, count - skip)

@@ -60,6 +60,11 @@ class Breaker:
         return self._until is None
 
     @property
+    def spotless(self) -> bool:
+        """Nothing has failed since it last worked."""
+        return not self._failures and not self.on_trial
+
+    @property
     def retry_at(self) -> float:
         """When it is half open; 0 while it is closed."""
         return self._until or 0.0

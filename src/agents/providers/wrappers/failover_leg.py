@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from livekit import rtc
 from livekit.agents import APIConnectionError, APIError, stt
+
+from ..stt.direct import DirectStream
 
 __all__ = ["Ending", "Leg"]
 
@@ -39,9 +40,12 @@ class Leg:
     Args:
         member: its place in the order.
         stream: its stream, just made.
+        interims: it answers while somebody speaks.
         on_event: called with the leg and each event, in order.
 
     Attributes:
+        push: gives it a frame. What this raises is its failure.
+        hears: whether audio is given to it.
         ended: the :class:`Ending`, once there is one.
         origin: seconds of the outer stream at which its audio begins.
         late_seconds: how long the first of its audio was kept before it got it.
@@ -57,6 +61,7 @@ class Leg:
         stream: stt.RecognizeStream,
         *,
         origin: float,
+        interims: bool,
         on_event: Callable[[Leg, stt.SpeechEvent], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -64,6 +69,9 @@ class Leg:
         self.member = member
         self.stream = stream
         self.origin = origin
+        self.interims = interims
+        self.push = stream.push_frame
+        self.hears = True
         self.ended: asyncio.Future[Ending] = self._loop.create_future()
         self.began_at = self.last_event_at = self._loop.time()
         self.asked_to_end: float | None = None
@@ -71,19 +79,10 @@ class Leg:
         self.late_seconds = 0.0
         self.troubles = 0
         self.trouble_at = 0.0
+        self._over = False
+        if isinstance(stream, DirectStream):
+            stream.deliver_to(self._take)  # no task has to wake up for an event
         self._reader = self._loop.create_task(self._read(), name="voxport.failover.leg")
-
-    @property
-    def hears(self) -> bool:
-        """Whether audio is given to it."""
-        return self.asked_to_end is None and not self.ended.done()
-
-    def push(self, frame: rtc.AudioFrame) -> None:
-        """Give it audio. A stream that takes none has failed."""
-        try:
-            self.stream.push_frame(frame)
-        except Exception as error:
-            self.end(Ending("failed", error))
 
     def flush(self) -> None:
         """Ask it for what it has."""
@@ -96,6 +95,7 @@ class Leg:
         """Tell it that there is no more audio."""
         if self.asked_to_end is None:
             self.asked_to_end = self.last_event_at = self._loop.time()
+            self.hears = False
             try:
                 self.stream.end_input()
             except Exception as error:
@@ -103,29 +103,42 @@ class Leg:
 
     def end(self, ending: Ending) -> None:
         """It hears no more. Only the first ending counts."""
+        self.hears, self._over = False, True
         if not self.ended.done():
             self.ended.set_result(ending)
             self._reader.cancel()
 
+    def _take(self, event: stt.SpeechEvent) -> None:
+        if self._over:
+            return
+        self.last_event_at = self._loop.time()
+        try:
+            self._on_event(self, event)
+        except Exception as error:  # nothing of the stream around it may break the member's own work
+            self.end(Ending("failed", error))
+
     async def _read(self) -> None:
         try:
             async for event in self.stream:
-                if self.ended.done():
-                    return
-                self.last_event_at = self._loop.time()
-                self._on_event(self, event)
+                self._take(event)
         except Exception as error:
             ending = Ending("failed", error)
         else:
             ending = Ending("ended", APIConnectionError(f"{self.stream._stt.label} ended its stream"))
-        if not self.ended.done():
-            self.ended.set_result(ending)
+        self.end(ending)
+
+    def stop(self) -> None:
+        """Take no more events from it."""
+        self.hears, self._over = False, True
 
     async def aclose(self) -> None:
         """Close the stream. Its failure is known by then, or of no interest."""
+        self.stop()
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
         await close_quietly(self.stream)
+        if isinstance(self.stream, DirectStream):
+            self.stream.deliver_to(None)
 
 
 async def close_quietly(stream: Any) -> None:

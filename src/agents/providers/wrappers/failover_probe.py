@@ -59,19 +59,24 @@ class Probe:
         self.over = False
         self._reader = self._loop.create_task(self._read(), name="voxport.failover.probe")
 
-    def push(self, frame: rtc.AudioFrame, *, speech: bool) -> None:
-        """Let it hear *frame*, which may hold *speech*."""
-        now = self._loop.time()
-        self._watch.audio(now)
-        if speech:
-            self._watch.speech(now, frame.duration)
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Let it hear *frame*."""
         try:
             self.stream.push_frame(frame)
         except Exception:
             self.decide(False)
 
-    def check(self, now: float) -> None:
-        """Decide against a member that says nothing."""
+    def check(self, now: float, *, came: bool, speech: float) -> None:
+        """Decide against a member that says nothing.
+
+        Args:
+            came: it was given audio since the last time.
+            speech: seconds of that which may hold speech.
+        """
+        if came:
+            self._watch.audio(now)
+        if speech:
+            self._watch.speech(now, speech)
         if self._watch.overdue(now):
             self.decide(False)
 
@@ -91,9 +96,13 @@ class Probe:
             logger.debug("a trial failed: %s", type(error).__name__)
         self.decide(False)
 
+    def stop(self) -> None:
+        """Believe nothing it says from now on."""
+        self.over = True
+
     async def aclose(self) -> None:
         """Stop hearing along."""
-        self.over = True
+        self.stop()
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
         await close_quietly(self.stream)
@@ -105,6 +114,7 @@ class Trials:
     Args:
         adapter: whose members they are.
         choice: of the stream; it knows who is due.
+        beside: who is given the caller's frames beside the active member; the one on trial is put there.
         open_stream: makes a member's stream.
         close: closes a probe beside everything else.
     """
@@ -114,27 +124,29 @@ class Trials:
         adapter: FailoverSTTAdapter,
         choice: Choice,
         *,
+        beside: list[Callable[[rtc.AudioFrame], None]],
         open_stream: Callable[[int], stt.RecognizeStream],
         close: Callable[[Probe], None],
     ) -> None:
         self._adapter = adapter
         self._choice = choice
+        self._beside = beside
         self._open_stream = open_stream
         self._close = close
         self._probe: Probe | None = None
 
-    def push(self, frame: rtc.AudioFrame, *, speech: bool) -> None:
-        """Let the member on trial, if there is one, hear *frame*."""
-        if self._probe is not None:
-            self._probe.push(frame, speech=speech)
+    def look_after(self, now: float, *, active: int | None, came: bool, speech: float, speaking: bool) -> None:
+        """End a trial that takes too long; begin one when somebody speaks and one better than *active* is due.
 
-    def look_after(self, now: float, *, active: int | None, speech: bool) -> None:
-        """End a trial that takes too long; begin one when somebody speaks and one better than *active* is due."""
+        Args:
+            came, speech: whether audio came since the last time, and how many seconds of it may hold speech.
+            speaking: the last of it may.
+        """
         if self._probe is not None:
-            self._probe.check(now)
+            self._probe.check(now, came=came, speech=speech)
             if self._probe is not None and now - self._probe.began_at > _PROBE_SECONDS:
                 self.end()
-        elif active and speech and self._adapter._options.probe == "background":
+        elif active and speaking and self._adapter._options.probe == "background":
             member = self._choice.due_for_trial(active, now)
             if member is not None:
                 self._begin(member, now)
@@ -154,6 +166,7 @@ class Trials:
             interims=self._adapter._members[member].capabilities.interim_results,
             on_verdict=self._on_verdict,
         )
+        self._beside.append(self._probe.push)
 
     def _on_verdict(self, probe: Probe, works: bool) -> None:
         breaker = self._adapter._breakers[probe.member]
@@ -172,5 +185,6 @@ class Trials:
         """Give up the trial that goes on, if there is one."""
         probe, self._probe = self._probe, None
         if probe is not None:
+            self._beside.remove(probe.push)
             self._adapter._breakers[probe.member].on_trial = False
             self._close(probe)

@@ -18,6 +18,9 @@ _RISE_SECONDS = 10.0
 _LOOKED_AT = 32
 """So many samples of a frame tell whether it is loud; looking at all would cost more than keeping them."""
 
+_LEVELS = bytes(min(high, 255 - high) for high in range(256))
+"""The high byte of a sample without its sign: told apart faster than samples are, and fine enough."""
+
 _LEAST_SPEECH = 0.3
 """Seconds: less may be a cough, or the end of the word a final has just covered."""
 
@@ -38,11 +41,11 @@ class EnergyGate:
 
     def loud(self, samples: Samples, seconds: float) -> bool:
         """Whether *samples* (mono, 16 bit), *seconds* long, may hold speech. A few dozen of them are looked at."""
-        whole = memoryview(samples).cast("B").cast("h")
-        if not len(whole):
+        whole = bytes(samples)
+        levels = whole[1 :: 2 * (len(whole) // (2 * _LOOKED_AT) or 1)].translate(_LEVELS)
+        if not levels:
             return False
-        view = whole[:: len(whole) // _LOOKED_AT or 1]
-        peak = max(max(view), -min(view))
+        peak = 256 * max(levels) + 128
         loud = peak > self.threshold
         if peak < self._noise:
             self._noise = float(peak)
@@ -68,7 +71,7 @@ class SilenceWatch:
         self._unanswered = 0.0  # seconds of speech
         self._since = 0.0
         self._last_speech = 0.0
-        self._last_audio = 0.0
+        self._last_audio = self._last_look = 0.0
         self._last_answer = 0.0
         self._text_open = False
 
@@ -78,18 +81,18 @@ class SilenceWatch:
         Args:
             text_open: another one has said words in it that are not final.
         """
-        self._since = self._last_answer = self._last_speech = self._last_audio = now
+        self._since = self._last_answer = self._last_speech = self._last_audio = self._last_look = now
         self._unanswered = speech_seconds
         self._text_open = text_open
 
     def audio(self, now: float) -> None:
-        """Audio goes to the recogniser. Without any, it cannot find the end of an utterance."""
-        self._last_audio = now
+        """Audio went to the recogniser. Without any, it cannot find the end of an utterance."""
+        self._last_look, self._last_audio = self._last_audio, now
 
-    def speech(self, now: float, seconds: float) -> None:
-        """So much speech goes to the recogniser."""
+    def speech(self, now: float, seconds: float, *, ago: float = 0.0) -> None:
+        """So much speech went to the recogniser, the first of it *ago* seconds or fewer before now."""
         if not self._unanswered:
-            self._since = now
+            self._since = max(now - ago, self._last_answer, self._last_look)
         self._unanswered += seconds
         self._last_speech = now
 

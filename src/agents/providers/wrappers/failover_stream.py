@@ -1,9 +1,10 @@
 """One caller's audio through whichever member works.
 
-Audio is given to the active member in :meth:`FailoverStream.push_frame` itself, without a queue of its own, and
-kept until a FINAL covers it. One task, the supervisor, waits for the active member to end, for whatever reason,
-and starts the next one with all that is kept. A timer sees what nobody says: silence, the end of an utterance at
-which to return to the preferred member, an ending that does not come.
+A frame is given to the active member where it is pushed, without a queue, and kept until a FINAL covers it. An
+event of a member goes out where it comes. One task, the supervisor, waits for the active member to end, for
+whatever reason, and starts the next one with all that is kept. A timer sees what nobody says: silence, the end of
+an utterance at which to return to the preferred member, an ending that does not come. It is the timer, too, that
+looks at the audio: a frame that came costs next to nothing until then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -19,6 +21,8 @@ from livekit.agents import APIConnectionError, APIConnectOptions, stt, utils, va
 from livekit.agents.types import NotGivenOr
 from pydantic import BaseModel
 
+from ..stt.direct import DirectStream
+from ..stt.feed import downmix
 from .failover_audio import KeptAudio
 from .failover_choice import Choice
 from .failover_leg import Ending, Leg
@@ -58,7 +62,7 @@ _IDLE_SECONDS = 5.0
 """A member that ends its stream after so much time without audio has not failed."""
 
 
-class FailoverStream(stt.RecognizeStream):
+class FailoverStream(DirectStream):
     """Made by :meth:`FailoverSTTAdapter.stream`. Push frames, iterate over events, and close it."""
 
     def __init__(
@@ -70,18 +74,23 @@ class FailoverStream(stt.RecognizeStream):
         self._language = language
         self._retry = conn_options
         self._member_options = dataclasses.replace(conn_options, max_retry=0)
-        self._loop = asyncio.get_running_loop()
         self._audio = KeptAudio(stt._options.replay_seconds)
         self._transcript = JoinedTranscript()
         self._choice = Choice(stt._breakers)
-        self._trials = Trials(stt, self._choice, open_stream=self._member_stream, close=self._close)
+        self._beside: list[Callable[[rtc.AudioFrame], None]] = []
+        self._trials = Trials(
+            stt, self._choice, beside=self._beside, open_stream=self._member_stream, close=self._close
+        )
         self._watch = SilenceWatch(stt._options.silence_limit, interims=True)
         self._leg: Leg | None = None
         self._closers: set[asyncio.Task[None]] = set()
         self._more = asyncio.Event()  # audio came, or its end
         self._input_ended_at: float | None = None
+        self._channels = 0  # 1, once it is known that frames go on as they come
+        self._seen = 0  # samples, at the last look
+        self._answered_at = 0  # samples, at the last answer
+        self._came, self._speech = False, 0.0  # audio and seconds of speech, since the last tick
         self._last_audio_at = self._loop.time()
-        self._first_audio_at: float | None = None  # wall clock
         self._end_held_since: float | None = None
         self._drained_in_vain = 0
         self._hearing = stt._vad.stream() if stt._vad is not None and stt._options.speech_by == "vad" else None
@@ -89,44 +98,43 @@ class FailoverStream(stt.RecognizeStream):
 
     # ------------------------------------------------------------------ audio in
 
-    def push_frame(self, frame: rtc.AudioFrame) -> None:
-        """Push audio to be recognized. It goes to the active member at once, at its own rate."""
-        self._check_input_not_ended()
-        self._check_not_closed()
-        if self._pushed_sr and self._pushed_sr != frame.sample_rate:
-            raise ValueError("the sample rate of the input frames must be consistent")
-        self._pushed_sr = frame.sample_rate
-        now = self._last_audio_at = self._loop.time()
-        if self._first_audio_at is None:
-            self._first_audio_at = self.start_time = time.time() - frame.duration
-        audio = self._audio
-        mono = audio.push(frame, now)
-        if mono is None:
-            return
-        leg = self._leg
+    def _accept_frame(self, frame: rtc.AudioFrame) -> None:
+        if frame.num_channels != self._channels or not frame.samples_per_channel:
+            mono = self._prepared(frame)
+            if mono is None:
+                return
+            frame = mono
+        audio, leg = self._audio, self._leg
+        audio.push(frame)
         if leg is not None and leg.hears:
-            audio.given()
-            leg.push(mono)
-            self._watch.audio(now)
-            if audio.loud and self._hearing is None:
-                self._watch.speech(now, mono.duration)
-        if self._hearing is not None:
-            self._hearing.push_frame(mono)
-        self._trials.push(mono, speech=audio.loud)
-        if not self._more.is_set():
+            audio.given = audio.end
+            try:
+                leg.push(frame)
+            except Exception as error:  # a stream that takes no audio has failed
+                leg.end(Ending("failed", error))
+        elif not self._more.is_set():
             self._more.set()
+        if self._beside:
+            for hear in tuple(self._beside):
+                hear(frame)
 
-    def flush(self) -> None:
-        """Mark the end of the current segment: the active member is asked for what it has."""
-        self._check_input_not_ended()
-        self._check_not_closed()
-        self._flush()
+    def _prepared(self, frame: rtc.AudioFrame) -> rtc.AudioFrame | None:
+        """*frame* as the members get it, if it is the first one or not like the others; ``None``: it is empty."""
+        count, channels = frame.samples_per_channel, frame.num_channels
+        if not count:
+            return None
+        if not self._audio.rate:
+            self._audio.rate = frame.sample_rate
+            self.start_time = time.time() - frame.duration
+        if channels == 1:
+            self._channels = 1
+            return frame
+        return rtc.AudioFrame(downmix(frame.data[: count * channels], channels), frame.sample_rate, 1, count)
 
-    def _flush(self) -> None:
+    def _accept_flush(self) -> None:
         self._audio.flush()
         leg = self._leg
         if leg is not None and leg.hears:
-            self._audio.given()
             leg.flush()
 
     def end_input(self) -> None:
@@ -134,16 +142,35 @@ class FailoverStream(stt.RecognizeStream):
         self._check_input_not_ended()
         self._check_not_closed()
         self._input_ch.close()
+        self._shut()
         self._input_ended_at = self._loop.time()
         self._more.set()
         if self._leg is not None:
             self._leg.end_input()
+
+    def _look(self, now: float) -> None:
+        """Catch up with the audio that came since the last time."""
+        audio, leg = self._audio, self._leg
+        if audio.end == self._seen:
+            return
+        audio.let_go(now)
+        self._seen = audio.end
+        self._last_audio_at = now
+        self._came = True
+        # only for going back to a preferred member must be known of all audio how loud it is
+        heard = audio.look(self._answered_at, closely=leg is None or leg.member > 0)
+        if leg is not None and leg.hears:
+            self._watch.audio(now)
+            if heard.unanswered and self._hearing is None:
+                self._watch.speech(now, heard.unanswered, ago=heard.ago)
+        self._speech += heard.seconds
 
     # ------------------------------------------------------------------ the supervisor
 
     async def _run(self) -> None:
         self._adapter._streams.add(self)
         if self._hearing is not None:
+            self._beside.append(self._hearing.push_frame)
             self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
         self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         try:
@@ -180,7 +207,7 @@ class FailoverStream(stt.RecognizeStream):
                 if self._given_up(delay):
                     return None
                 await asyncio.sleep(delay)
-            if self._input_ended_at is not None and self._audio.empty:
+            if self._input_ended_at is not None and not self._audio.end:
                 return None
             try:
                 stream = self._member_stream(member)
@@ -196,27 +223,35 @@ class FailoverStream(stt.RecognizeStream):
 
     def _go_live(self, member: int, stream: stt.RecognizeStream) -> None:
         """From here on *member* hears the caller, first what no final has covered."""
+        now = self._loop.time()
+        self._look(now)
+        self._answered_at = self._audio.end
         given_before = self._audio.given_seconds
         origin = self._audio.rewind()
         self._count_dropped()
         self._transcript.began(origin)
         self._end_held_since = None
         stream.start_time_offset = self._start_time_offset + origin
-        leg = self._leg = Leg(member, stream, origin=origin, on_event=self._on_event)
-        capabilities = self._adapter._members[member].capabilities
-        self._watch = SilenceWatch(self._adapter._options.silence_limit, interims=capabilities.interim_results)
-        unheard, now = self._audio.unheard_seconds, self._loop.time()
-        self._watch.begin(now, unheard, text_open=self._transcript.text_open)
-        for frame in self._audio.pending():
-            if frame is None:
-                leg.flush()
-            else:
-                leg.push(frame)
+        interims = self._adapter._members[member].capabilities.interim_results
+        leg = self._leg = Leg(member, stream, origin=origin, interims=interims, on_event=self._on_event)
+        self._watch = SilenceWatch(self._adapter._options.silence_limit, interims=interims)
+        self._watch.begin(now, self._audio.unheard_seconds, text_open=self._transcript.text_open)
+        self._give_all(leg)
         leg.late_seconds = self._audio.given_seconds - origin
         self._adapter.stats.replayed_seconds += max(given_before - origin, 0.0)
         if self._input_ended_at is not None:
             leg.end_input()
         self._adapter._serving(member)
+
+    def _give_all(self, leg: Leg) -> None:
+        try:
+            for frame in self._audio.pending():
+                if frame is None:
+                    leg.flush()
+                else:
+                    leg.push(frame)
+        except Exception as error:  # a stream that takes no audio has failed
+            leg.end(Ending("failed", error))
 
     async def _go_on_after(self, leg: Leg, ending: Ending) -> bool:
         """Decide what an ending means. Returns whether another member is needed."""
@@ -272,6 +307,7 @@ class FailoverStream(stt.RecognizeStream):
 
     def _is_idle(self, leg: Leg, ending: Ending, now: float) -> bool:
         """Whether the member had nothing to do, which is no reason to leave it."""
+        self._look(now)
         return (
             self._input_ended_at is None
             and now - max(self._last_audio_at, leg.began_at) >= _IDLE_SECONDS
@@ -316,32 +352,31 @@ class FailoverStream(stt.RecognizeStream):
     # ------------------------------------------------------------------ events in
 
     def _on_event(self, leg: Leg, event: stt.SpeechEvent) -> None:
-        if event.type is stt.SpeechEventType.RECOGNITION_USAGE:
-            self._event_ch.send_nowait(event)
+        kind = event.type
+        if kind is stt.SpeechEventType.RECOGNITION_USAGE:
+            self._emit(event)
             return
         leg.troubles = 0
-        now = self._loop.time()
-        transcript = self._transcript
+        now, transcript, audio = leg.last_event_at, self._transcript, self._audio
         transcript.offset = self._start_time_offset
         if event.speech_start_time is not None and leg.late_seconds:
             # the member takes the moment it was given the audio for the moment it was spoken
             event = dataclasses.replace(event, speech_start_time=event.speech_start_time - leg.late_seconds)
-        self._emit(*transcript.accept(event, self._audio.given_seconds))
-        says_words = any(data.text.strip() for data in event.alternatives)
-        if event.alternatives or self._adapter._members[leg.member].capabilities.interim_results:
+        self._emit(*transcript.accept(event, audio.given_seconds))
+        said = event.alternatives
+        if said or leg.interims:
             self._watch.answered(now, text_open=transcript.text_open)
-        if says_words:
+            self._answered_at = audio.end
+        if said and said[0].text.strip():
             proven = now - leg.began_at >= _PROOF_SECONDS
             for member, available in self._choice.heard(leg.member, now, proven=proven):
                 self._adapter._changed(member, available=available)
-        if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
-            self._audio.acknowledge(transcript.acknowledged)
+        if kind is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            if leg.member:
+                self._look(now)  # before it is gone
+            audio.acknowledge(transcript.acknowledged)
             if transcript.timed is False:
-                self._audio.answered()
-
-    def _emit(self, *events: stt.SpeechEvent) -> None:
-        for event in events:
-            self._event_ch.send_nowait(event)
+                audio.answered()
 
     def _on_member_error(self, member: int, now: float) -> None:
         """A member that goes on by itself has reported an error."""
@@ -372,10 +407,12 @@ class FailoverStream(stt.RecognizeStream):
     def _tick(self) -> None:
         self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         now = self._loop.time()
+        self._look(now)
         self._end_utterance(now)
         leg = self._leg
         active = leg.member if leg is not None else None
-        self._trials.look_after(now, active=active, speech=self._audio.loud)
+        came, speech, self._came, self._speech = self._came, self._speech, False, 0.0
+        self._trials.look_after(now, active=active, came=came, speech=speech, speaking=self._audio.loud)
         if leg is None or leg.ended.done():
             return
         limit = self._adapter._options.silence_limit
@@ -425,7 +462,7 @@ class FailoverStream(stt.RecognizeStream):
         if better is None:
             return
         transcript, audio = self._transcript, self._audio
-        quiet = audio.seconds - audio.loud_until >= _PAUSE_SECONDS
+        quiet = audio.quiet_seconds >= _PAUSE_SECONDS
         said = now - leg.last_event_at >= self._tick_seconds and not transcript.speaking
         if not said or not quiet or transcript.text_open:
             return
@@ -437,6 +474,7 @@ class FailoverStream(stt.RecognizeStream):
 
     def _close(self, ended: Leg | Probe) -> None:
         """Close beside everything else: the next member need not wait for it."""
+        ended.stop()
         task = self._loop.create_task(ended.aclose(), name="voxport.failover.close")
         self._closers.add(task)
         task.add_done_callback(self._closers.discard)
@@ -451,9 +489,8 @@ class FailoverStream(stt.RecognizeStream):
                 extra={"stt": self._adapter.label},
             )
 
-    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
-        async for _ in event_aiter:  # the members report their own
-            pass
+    def _report_usage(self, event: stt.SpeechEvent) -> None:
+        """The members report their own."""
 
     @property
     def context(self) -> BaseModel | None:

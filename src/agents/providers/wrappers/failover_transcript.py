@@ -33,14 +33,6 @@ _MISSES = 2
 
 _MAX_SAID = 1000
 
-_TRANSCRIPTS = frozenset(
-    {
-        SpeechEventType.INTERIM_TRANSCRIPT,
-        SpeechEventType.PREFLIGHT_TRANSCRIPT,
-        SpeechEventType.FINAL_TRANSCRIPT,
-    }
-)
-
 
 @dataclass(slots=True, eq=False)
 class _Said:
@@ -121,11 +113,12 @@ class JoinedTranscript:
             given: seconds of the stream's audio that the recogniser has been given.
         """
         kind = event.type
-        if kind in _TRANSCRIPTS:
+        if kind is SpeechEventType.INTERIM_TRANSCRIPT or kind is SpeechEventType.PREFLIGHT_TRANSCRIPT:
             self._has_spoken = True
-            if kind is SpeechEventType.FINAL_TRANSCRIPT:
-                return self._final(event, given)
             return self._partial(event)
+        if kind is SpeechEventType.FINAL_TRANSCRIPT:
+            self._has_spoken = True
+            return self._final(event, given)
         if kind is SpeechEventType.START_OF_SPEECH:
             return self._started(event)
         if kind is SpeechEventType.END_OF_SPEECH:
