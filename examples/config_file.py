@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
+from livekit.agents.voice.run_result import RunResult
 from offline import run, spoken, transcribe, websocket
 
 from agents.providers import ProviderFactory
@@ -28,7 +29,7 @@ async def main(server: str) -> None:
     print(f"user: {' '.join(heard)}")
     session: AgentSession[Any] = AgentSession(stt=providers.stt, llm=providers.llm, tts=providers.tts)
     await session.start(Agent(instructions="You answer the telephone of a restaurant."))
-    answer = await session.run(user_input=" ".join(heard))
+    answer: RunResult[Any] = await session.run(user_input=" ".join(heard))
     print(f"assistant: {answer.expect.next_event().is_message(role='assistant').event().item.text_content}")
     await session.aclose()
     await providers.aclose()

@@ -67,8 +67,9 @@ def websocket(url: str) -> str:
 
 def answering(url: str) -> tuple[llm.LLM[Any], tts.TTS[Any]]:
     """A language model and a voice for agents of which only the hearing matters: LiveKit's plugin at *url*."""
-    there = {"base_url": f"{url}/v1", "api_key": "none"}
-    return openai.LLM(model="gpt-4o", **there), openai.TTS(model="espeak-ng", response_format="pcm", **there)
+    model = openai.LLM(model="gpt-4o", base_url=f"{url}/v1", api_key="none")
+    voice = openai.TTS(model="espeak-ng", base_url=f"{url}/v1", api_key="none", response_format="pcm")
+    return model, voice
 
 
 def spoken(text: str) -> rtc.AudioFrame:
