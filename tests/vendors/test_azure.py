@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from spoken_lines import LINES, RATE, plain, push, silence, spoken
 from talks import ONCE, Kind
 
-from agents.providers.adapters import CustomWebSocketSTTAdapter
+from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError
 from agents.providers.protocol import (
     Conversation,
@@ -350,7 +350,7 @@ def test_a_region_completes_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_SPEECH_REGION", raising=False)
     with pytest.raises(ConfigurationError, match="AZURE_SPEECH_REGION"):
         _streaming(vendor).check(_settings(url=vendor.streaming_url))
-    with pytest.raises(ConfigurationError, match="AZURE_SPEECH_REGION"):
+    with pytest.raises(ConfigurationError, match="must be the short name of a region, like 'westeurope'"):
         _streaming(vendor).check(_settings(url=vendor.streaming_url, options={"region": "evil.test/"}))
     request = _streaming(vendor).connect(_settings(url=vendor.streaming_url, options={"region": "westeurope"}))
     assert request.url.startswith(WEST + "/speech/")
@@ -535,3 +535,36 @@ async def test_the_server_refuses_what_is_not_the_protocol(server: Server, messa
             answers = [answer async for answer in socket]
     assert all("Path:turn.start" in answer.data for answer in answers)
     assert socket.close_code == 1007
+
+
+@pytest.mark.parametrize("name", ["region", "speech_region"])
+async def test_a_placeholder_is_filled_before_anybody_sees_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_SPEECH_REGION", raising=False)
+    vendor = find_vendor("azure")
+    assert vendor.streaming_url is not None and vendor.batch_url is not None
+    streaming = CustomWebSocketSTTAdapter(vendor.streaming_url, "key-of-mine", options={name: "westeurope"})
+    batch = CustomHTTPSTTAdapter(vendor.batch_url, "key-of-mine", vendor="azure", options={name: "westeurope"})
+    assert (streaming.provider, batch.provider) == ("azure", "azure")
+    assert streaming.ws_url.startswith("wss://westeurope.stt.speech.microsoft.com/")
+    assert batch.endpoint_url.startswith("https://westeurope.api.cognitive.microsoft.com/")
+    for adapter in (streaming, batch):
+        with pytest.raises(ConfigurationError, match="must be the short name of a region"):
+            adapter.update_options(options={name: "West Europe"})
+        assert "westeurope" in (streaming.ws_url if adapter is streaming else batch.endpoint_url)
+        adapter.update_options(options={name: "northeurope"})
+        assert "northeurope" in (streaming.ws_url if adapter is streaming else batch.endpoint_url)
+        await adapter.aclose()
+
+
+@pytest.mark.parametrize("adapter", [CustomWebSocketSTTAdapter, CustomHTTPSTTAdapter])
+def test_a_placeholder_that_nothing_fills_goes_nowhere(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_SPEECH_REGION", raising=False)
+    scheme = "wss" if adapter is CustomWebSocketSTTAdapter else "https"
+    with pytest.raises(
+        ConfigurationError, match=r"azure: the region is missing: set speech_region .*or AZURE_SPEECH_REGION"
+    ):
+        adapter(f"{scheme}://{{region}}.stt.speech.microsoft.com/speech/recognition/x", "key-of-mine")
+    with pytest.raises(
+        ConfigurationError, match=r"_url has a placeholder in its host, '.*://{host}/v1': write what"
+    ):
+        adapter(f"{scheme}://{{host}}/v1", "key-of-mine")

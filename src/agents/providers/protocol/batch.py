@@ -123,6 +123,14 @@ class BatchProtocol(ABC):
     sample_rates: frozenset[int] | None = None
     """The rates it takes, in Hz; other audio is resampled to one of them. ``None``: any rate."""
 
+    def place(self, settings: Settings) -> str:
+        """The URL of *settings*, with what it leaves open (such as a region) filled in.
+
+        Raises:
+            ConfigurationError: nothing says what belongs there.
+        """
+        return settings.url
+
     @abstractmethod
     def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
         """The request that has *audio* recognised."""

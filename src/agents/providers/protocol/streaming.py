@@ -133,6 +133,14 @@ class StreamingProtocol(ABC):
     def traits(self, settings: Settings) -> Traits:
         """What holds for connections with these settings."""
 
+    def place(self, settings: Settings) -> str:
+        """The URL of *settings*, with what it leaves open (such as a region) filled in.
+
+        Raises:
+            ConfigurationError: nothing says what belongs there.
+        """
+        return settings.url
+
     @abstractmethod
     def connect(self, settings: Settings) -> ConnectRequest:
         """Where and how to open the WebSocket."""

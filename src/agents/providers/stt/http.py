@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
@@ -29,6 +29,7 @@ from ..transport.checks import (
     check_headers,
     check_url,
     environment_key,
+    located,
     positive_seconds,
     secret_key,
 )
@@ -144,6 +145,8 @@ class CustomHTTPSTTAdapter(STTAdapter):
             raise ConfigurationError(f"max_response_bytes must be positive, not {max_response_bytes!r}")
         self._max_response_bytes = max_response_bytes
         self._sessions = SessionSource(http_session)
+        self._given_url = endpoint_url
+        self.endpoint_url = self._located()
         self._protocol.check(self._settings(language=self.language, sample_rate=sample_rate))
 
     @property
@@ -171,7 +174,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         Raises:
             ConfigurationError: the vendor does not take it. Nothing has changed then.
         """
-        before = self.language, self._model, self._options
+        before = self.language, self._model, self._options, self.endpoint_url
         if is_given(language):
             self.language = language or None
         if is_given(model):
@@ -179,9 +182,11 @@ class CustomHTTPSTTAdapter(STTAdapter):
         if is_given(options):
             self._options = {**self._options, **options}
         try:
+            if is_given(options) and "{" in self._given_url:
+                self.endpoint_url = self._located()
             self._protocol.check(self._settings(language=self.language, sample_rate=self.sample_rate))
         except ConfigurationError:
-            self.language, self._model, self._options = before
+            self.language, self._model, self._options, self.endpoint_url = before
             raise
 
     async def __aenter__(self) -> Self:
@@ -335,6 +340,11 @@ class CustomHTTPSTTAdapter(STTAdapter):
         """Whether a subclass, or a test that replaces it on the object, has a request of its own."""
         method = getattr(self._send_audio_chunk, "__func__", None)
         return method is not CustomHTTPSTTAdapter._send_audio_chunk
+
+    def _located(self) -> str:
+        """The URL that was given, with what it leaves open filled in."""
+        given = replace(self._settings(language=None, sample_rate=self.sample_rate), url=self._given_url)
+        return located(self._protocol, given, setting="endpoint_url").url
 
     def _settings(self, *, language: str | None, sample_rate: int) -> Settings:
         """What the protocol needs for one call: a copy, so that a change does not reach calls under way."""

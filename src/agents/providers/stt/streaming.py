@@ -17,7 +17,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from ..base import ConfigurationError
 from ..protocol import Settings, StreamingProtocol
 from ..redaction import Secret
-from ..transport.checks import check_choice, check_headers, check_url, environment_key, secret_key
+from ..transport.checks import check_choice, check_headers, check_url, environment_key, located, secret_key
 from ..transport.failures import ConnectionFailed
 from ..transport.sessions import SessionSource
 from ..vendors import Vendor, find_vendor
@@ -87,6 +87,8 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             options=dict(options or {}),
             headers=check_headers(headers),
         )
+        self._given_url = settings.url
+        settings = located(found.streaming, settings, setting="ws_url")
         found.streaming.check(settings)
         traits = found.streaming.traits(settings)
         super().__init__(
@@ -119,7 +121,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
 
     @property
     def ws_url(self) -> str:
-        """The service, as it was given."""
+        """The service: as it was given, with the region where it left one open."""
         return self._settings.url
 
     @property
@@ -175,6 +177,10 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             changes["model"] = model
         if utils.is_given(options):
             changes["options"] = {**self._settings.options, **options}
+            given = dataclasses.replace(self._settings, url=self._given_url, options=changes["options"])
+            url = located(self._protocol, given, setting="ws_url").url
+            if url != self._settings.url:
+                changes["url"] = url
         if utils.is_given(keyterms):
             changes["keyterms"] = _merged(keyterms, self._session_keyterms)
         self._protocol.check(dataclasses.replace(self._settings, **changes))

@@ -51,6 +51,9 @@ class Hurried(StreamingProtocol):
     def converse(self, settings: Settings) -> Conversation:
         return self._inner.converse(settings)
 
+    def place(self, settings: Settings) -> str:
+        return self._inner.place(settings)
+
     def check(self, settings: Settings) -> None:
         self._inner.check(settings)
 

@@ -169,6 +169,9 @@ class _TapedStreaming(StreamingProtocol):
     def converse(self, settings: Settings) -> Conversation:
         return _TapedConversation(self._inner.converse(settings), self._tape)
 
+    def place(self, settings: Settings) -> str:
+        return self._inner.place(settings)
+
     def check(self, settings: Settings) -> None:
         self._inner.check(settings)
 
@@ -240,6 +243,9 @@ class _TapedBatch(BatchProtocol):
 
     def judge_result(self, recognition: Recognition) -> Verdict | None:
         return self._inner.judge_result(recognition)
+
+    def place(self, settings: Settings) -> str:
+        return self._inner.place(settings)
 
     def check(self, settings: Settings) -> None:
         self._inner.check(settings)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ..base import ConfigurationError
+from ..protocol import BatchProtocol, Settings, StreamingProtocol
 from ..redaction import MASK, Secret, resolve_environment, safe_url
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "check_url",
     "environment_key",
     "is_loopback",
+    "located",
     "positive_seconds",
     "secret_key",
 ]
@@ -92,6 +96,23 @@ def check_url(url: object, *, setting: str, schemes: tuple[str, str], has_key: b
             "or give no api_key when the service needs none"
         )
     return url
+
+
+def located(protocol: StreamingProtocol | BatchProtocol, settings: Settings, *, setting: str) -> Settings:
+    """*settings* with the whole URL: *protocol* fills in what it leaves open.
+
+    Args:
+        setting: the name of the URL in messages.
+
+    Raises:
+        ConfigurationError: nothing says what belongs there, so it would reach the network as it is.
+    """
+    url = protocol.place(settings)
+    if re.search(r"[{}]", urlsplit(url).netloc):
+        raise ConfigurationError(
+            f"{setting} has a placeholder in its host, {safe_url(url)!r}: write what belongs there"
+        )
+    return replace(settings, url=url) if url != settings.url else settings
 
 
 def is_loopback(host: str) -> bool:

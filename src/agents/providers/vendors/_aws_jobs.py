@@ -23,7 +23,7 @@ from ..protocol import (
 )
 from ..protocol.batch import BatchFlow, error_text
 from ._aws_results import EXCEPTIONS, joined
-from ._aws_signing import REGION, SIGNERS, Signer
+from ._aws_signing import SIGNERS, Signer, in_region
 
 __all__ = ["AmazonBatch"]
 
@@ -45,6 +45,9 @@ class AmazonBatch(BatchProtocol):
 
     def __repr__(self) -> str:
         return "AmazonBatch()"
+
+    def place(self, settings: Settings) -> str:
+        return in_region(settings, self._signers.of(settings))
 
     def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
         return self._profile.request(audio, settings)
@@ -135,7 +138,7 @@ class _Account:
     def __init__(self, signer: Signer, settings: Settings) -> None:
         self._signer = signer
         self._region = signer.region(settings)
-        self._url = settings.url.replace(REGION, self._region)
+        self._url = in_region(settings, signer)
         self._headers = settings.headers
         self.bucket = str(settings.options["bucket"])
         host = urlsplit(self._url).hostname or ""

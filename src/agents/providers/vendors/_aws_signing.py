@@ -21,7 +21,7 @@ from ..base import ConfigurationError
 from ..protocol import Settings
 from ..redaction import Secret
 
-__all__ = ["PRESIGNED_SECONDS", "REGION", "SIGNERS", "Signer", "Signers", "region_of"]
+__all__ = ["PRESIGNED_SECONDS", "REGION", "SIGNERS", "Signer", "Signers", "in_region", "region_of"]
 
 REGION = "{region}"
 """Stands in a default URL where the region belongs."""
@@ -196,6 +196,20 @@ def _sign(auth: Any, request: Any) -> None:
     auth._modify_request_before_signing(request)
     signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
     auth._inject_signature_to_request(request, signature)
+
+
+def in_region(settings: Settings, signer: Signer) -> str:
+    """The URL of *settings* with the region in it, if it wants one.
+
+    Raises:
+        ConfigurationError: no region is known, or it is none.
+    """
+    if REGION not in settings.url:
+        return settings.url
+    region = signer.region(settings)
+    if not re.fullmatch(r"[a-z0-9-]+", region):
+        raise ConfigurationError("AWS: region must be the name of a region, like 'eu-west-1'")
+    return settings.url.replace(REGION, region)
 
 
 def region_of(url: str) -> str | None:

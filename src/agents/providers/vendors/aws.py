@@ -33,7 +33,7 @@ from . import Vendor, vendor_in_file
 from ._aws_eventstream import EventMessage, EventWriter, decode_messages
 from ._aws_jobs import AmazonBatch
 from ._aws_results import EXCEPTIONS, joined
-from ._aws_signing import REGION, SIGNERS
+from ._aws_signing import SIGNERS, in_region
 
 __all__ = ["VENDOR", "AmazonStreaming"]
 
@@ -60,10 +60,13 @@ class AmazonStreaming(StreamingProtocol):
     def traits(self, settings: Settings) -> Traits:
         return self._profile.traits(settings)
 
+    def place(self, settings: Settings) -> str:
+        return in_region(settings, self._signers.of(settings))
+
     def connect(self, settings: Settings) -> ConnectRequest:
         signer = self._signers.of(settings)
         region = signer.region(settings)
-        settings = dataclasses.replace(settings, url=settings.url.replace(REGION, region))
+        settings = dataclasses.replace(settings, url=in_region(settings, signer))
         plain = self._profile.connect(settings)
         return ConnectRequest(signer.presigned(plain.url, region), plain.headers)
 

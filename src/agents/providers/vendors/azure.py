@@ -1,7 +1,9 @@
 """Azure AI Speech: the profiles' names, inside the turns of its WebSocket protocol, and its ways to authenticate.
 
-A URL may hold ``{region}``. Over HTTP, a URL of the short-audio service is spoken to as such; every other is fast
-transcription. ``authentication: exchange`` gets a token for the key first, which is valid for ten minutes
+A URL may hold ``{region}``, which the option ``region`` fills in (or ``speech_region``, as LiveKit's plugin and
+Microsoft's SDK call it), otherwise ``AZURE_SPEECH_REGION``. Over HTTP, a URL of the short-audio service is spoken
+to as such; every other is fast transcription. ``authentication: exchange`` gets a token for the key first, which
+is valid for ten minutes
 (https://learn.microsoft.com/azure/ai-services/speech-service/rest-speech-to-text-short, "Authentication").
 """
 
@@ -58,6 +60,9 @@ class AzureStreaming(StreamingProtocol):
     def traits(self, settings: Settings) -> Traits:
         return self._profile.traits(settings)
 
+    def place(self, settings: Settings) -> str:
+        return _in_region(settings).url
+
     def connect(self, settings: Settings) -> ConnectRequest:
         return self._connect(settings, settings.key if _way(settings) == "token" else "")
 
@@ -107,6 +112,9 @@ class AzureBatch(BatchProtocol):
         self.sample_rates = profile.sample_rates
         self._profile = profile
         self._short = short
+
+    def place(self, settings: Settings) -> str:
+        return _in_region(settings).url
 
     def _service(self, settings: Settings) -> BatchProtocol:
         is_short = self._short is not None and _SHORT_AUDIO.search(settings.url)
@@ -163,16 +171,19 @@ def _in_region(settings: Settings) -> Settings:
     """*settings* with the region in the URL, if the URL wants one.
 
     Raises:
-        ConfigurationError: no region is known.
+        ConfigurationError: no region is known, or it is none.
     """
     if REGION not in settings.url:
         return settings
-    region = settings.options.get("region") or os.environ.get(_REGION_VARIABLE)
-    if not region or not re.fullmatch(r"[a-z0-9-]+", str(region)):
+    options = settings.options
+    region = options.get("region") or options.get("speech_region") or os.environ.get(_REGION_VARIABLE)
+    if not region:
         raise ConfigurationError(
-            f"Azure's URL needs a region: set the option 'region' (like 'westeurope') or {_REGION_VARIABLE},"
+            f"azure: the region is missing: set speech_region (like 'westeurope') or {_REGION_VARIABLE},"
             " or give the whole URL"
         )
+    if not re.fullmatch(r"[a-z0-9-]+", str(region)):
+        raise ConfigurationError("azure: speech_region must be the short name of a region, like 'westeurope'")
     return dataclasses.replace(settings, url=settings.url.replace(REGION, str(region)))
 
 
