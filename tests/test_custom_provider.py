@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -23,11 +24,13 @@ from agents.providers.custom_provider import (
     VendorProviderFactory,
     create_vendor_stt,
 )
+from agents.providers.factory import ProviderFactory
 from agents.providers.vendors import Vendor, find_vendor
 
 KEY = "sk-very-secret-0123456789"
 HTTP = "https://speech.example/v1/recognize"
 WS = "wss://speech.example/v1/listen"
+AZURE = "wss://{region}.stt.speech.microsoft.com/speech/recognition/conversation/cognitiveservices/v1"
 
 
 def http_refusal(**metadata: Any) -> ConfigurationError:
@@ -243,7 +246,8 @@ def test_a_vendor_can_be_reached_elsewhere() -> None:
     [
         ({"mode": "bach"}, "metadata['mode'] must be one of 'stream', 'batch' for Deepgram, not 'bach'"),
         ({"vendor": "generic"}, "metadata['vendor'] is not a setting of Deepgram: Known: api_key, "),
-        ({"punctuate": True}, "metadata['punctuate'] is not a setting of Deepgram: Known: api_key, "),
+        ({"punctate": True}, "metadata['punctate'] is not a setting of Deepgram: Known: api_key, "),
+        ({"punctuate": True}, "metadata['punctuate'] is an option of Deepgram: put it under metadata['options']"),
     ],
 )
 def test_a_vendor_refuses_what_it_does_not_know(metadata: dict[str, Any], message: str) -> None:
@@ -304,7 +308,142 @@ async def test_openai_and_azure_are_livekits_own_plugins() -> None:
     await asyncio.gather(built[0]._client.close(), *(b.aclose() for b in built))
 
 
-def test_a_mode_asks_for_voxports_own_protocol_of_a_native_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(custom_provider, "find_vendor", lambda name: find_vendor("deepgram"))
-    built = OpenAIProviderFactory.create_stt(STTConfig("openai", api_key=KEY, metadata={"mode": "batch"}))
-    assert isinstance(built, CustomHTTPSTTAdapter)
+def test_google_without_streaming_says_what_streams() -> None:
+    for metadata in ({"mode": "stream"}, {"ws_url": WS}):
+        config = STTConfig("google", api_key=KEY, metadata=metadata)
+        with pytest.raises(ConfigurationError) as raised:
+            GoogleCloudProviderFactory.create_stt(config)
+        (setting,) = metadata
+        assert str(raised.value) == (
+            "Google Cloud Speech-to-Text has no streaming recognition here: it streams by gRPC only, which "
+            "LiveKit's plugin does (provider='livekit:google'); for whole utterances use CustomHTTPSTTAdapter. "
+            f"Without metadata[{setting!r}] it recognises whole utterances"
+        )
+        assert raised.value.key == f"metadata.{setting}"
+
+
+# --- openai and azure: LiveKit's plugin, unless metadata has a mode ---
+
+
+@pytest.mark.parametrize(
+    ("factory", "metadata", "adapter"),
+    [
+        (OpenAIProviderFactory, {}, openai.STT),
+        (OpenAIProviderFactory, {"mode": None}, openai.STT),
+        (OpenAIProviderFactory, {"base_url": "http://127.0.0.1:9/v1"}, openai.STT),
+        (OpenAIProviderFactory, {"mode": "stream"}, CustomWebSocketSTTAdapter),
+        (OpenAIProviderFactory, {"mode": "batch"}, CustomHTTPSTTAdapter),
+        (OpenAIProviderFactory, {"mode": "batch", "endpoint_url": HTTP}, CustomHTTPSTTAdapter),
+        (AzureProviderFactory, {"speech_region": "westeurope"}, azure.STT),
+        (AzureProviderFactory, {"mode": "stream", "speech_region": "westeurope"}, CustomWebSocketSTTAdapter),
+        (AzureProviderFactory, {"mode": "batch", "options": {"region": "westeurope"}}, CustomHTTPSTTAdapter),
+    ],
+)
+async def test_a_mode_asks_for_voxports_own_protocol(factory: Any, metadata: dict[str, Any], adapter: Any) -> None:
+    built: Any = factory.create_stt(STTConfig(factory.provider, api_key=KEY, metadata=metadata))
+    assert type(built) is adapter
+    if adapter is openai.STT:
+        await built._client.close()
+    elif adapter is not azure.STT:
+        assert built.provider == factory.provider
+    await built.aclose()
+
+
+def refused(factory: Any, config: STTConfig | LLMConfig | TTSConfig) -> ConfigurationError:
+    create = {STTConfig: "create_stt", LLMConfig: "create_llm", TTSConfig: "create_tts"}[type(config)]
+    with pytest.raises(ConfigurationError) as raised:
+        getattr(factory, create)(config)
+    assert KEY not in str(raised.value)
+    return raised.value
+
+
+@pytest.mark.parametrize("mode", ["stram", "", True, 3])
+def test_a_mode_there_is_not_names_those_there_are(mode: Any) -> None:
+    error = refused(OpenAIProviderFactory, STTConfig("openai", api_key=KEY, metadata={"mode": mode}))
+    title = find_vendor("openai").title
+    assert str(error) == f"metadata['mode'] must be one of 'stream', 'batch' for {title}, not {mode!r}"
+    assert error.key == "metadata.mode"
+
+
+@pytest.mark.parametrize(
+    "setting", ["ws_url", "endpoint_url", "options", "on_failure", "replay_seconds", "headers"]
+)
+def test_a_setting_of_voxports_own_without_a_mode_names_the_mode(setting: str) -> None:
+    error = refused(OpenAIProviderFactory, STTConfig("openai", api_key=KEY, metadata={setting: KEY}))
+    assert str(error).startswith(f"metadata[{setting!r}] is not a setting of livekit.plugins.openai.STT: ")
+    assert str(error).endswith(
+        ". It is one of Voxport's own protocol, which metadata['mode'] = 'stream' or 'batch' asks for"
+    )
+    assert error.key == f"metadata.{setting}"
+
+
+def test_an_unknown_setting_of_the_plugin_is_no_reason_to_speak_of_modes() -> None:
+    error = refused(OpenAIProviderFactory, STTConfig("openai", api_key=KEY, metadata={"promt": "x"}))
+    assert "did you mean 'prompt'?" in str(error) and "mode" not in str(error).partition("Known")[0]
+
+
+def test_a_setting_of_the_plugin_with_a_mode_says_that_there_is_none() -> None:
+    metadata = {"mode": "stream", "base_url": "https://llm.example/v1"}
+    error = refused(OpenAIProviderFactory, STTConfig("openai", api_key=KEY, metadata=metadata))
+    assert str(error).startswith("metadata['base_url'] is not a setting of OpenAI, and servers that speak its API")
+    assert str(error).endswith(
+        ". With a mode it is Voxport's own protocol; LiveKit's plugin is what it is without one"
+    )
+
+
+@pytest.mark.parametrize("config", [LLMConfig("openai", api_key=KEY, metadata={"mode": "stream"})])
+def test_language_models_have_no_mode(config: LLMConfig) -> None:
+    error = refused(OpenAIProviderFactory, config)
+    assert str(error) == (
+        "metadata['mode'] is for speech recognition: leave it out, this is LiveKit's openai plugin"
+    )
+    assert error.key == "metadata.mode"
+
+
+# --- regions ---
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        STTConfig("azure", api_key=KEY, metadata={"mode": "stream", "speech_region": "westeurope"}),
+        STTConfig("azure", api_key=KEY, metadata={"mode": "stream", "region": "westeurope"}),
+        STTConfig("azure", api_key=KEY, metadata={"mode": "stream", "options": {"region": "westeurope"}}),
+        STTConfig("azure", api_key=KEY, metadata={"mode": "stream", "options": {"speech_region": "westeurope"}}),
+        STTConfig("custom_ws", api_key=KEY, metadata={"vendor": "azure", "speech_region": "westeurope"}),
+        STTConfig("custom_ws", api_key=KEY, metadata={"ws_url": AZURE, "speech_region": "westeurope"}),
+    ],
+)
+def test_a_region_may_stand_where_livekits_plugin_has_it(config: STTConfig) -> None:
+    built = ProviderFactory.create_stt(config)
+    assert isinstance(built, CustomWebSocketSTTAdapter)
+    assert built.ws_url == AZURE.replace("{region}", "westeurope")
+
+
+def test_a_region_reaches_both_adapters_of_other_vendors() -> None:
+    config = STTConfig("aws", api_key="AKIA:secret-of-mine", metadata={"region": "eu-west-1"})
+    streaming = AWSProviderFactory.create_stt(config)
+    assert isinstance(streaming, CustomWebSocketSTTAdapter)
+    assert streaming.ws_url.startswith("wss://transcribestreaming.eu-west-1.amazonaws.com")
+    metadata = {"mode": "batch", "region": "eu-west-1", "options": {"bucket": "mine"}}
+    batch = AWSProviderFactory.create_stt(replace(config, metadata=metadata))
+    assert isinstance(batch, CustomHTTPSTTAdapter)
+    assert batch.endpoint_url == "https://transcribe.eu-west-1.amazonaws.com/"
+
+
+def test_a_region_is_no_setting_of_a_vendor_without_regions() -> None:
+    error = refused(DeepgramProviderFactory, STTConfig("deepgram", api_key=KEY, metadata={"region": "eu"}))
+    assert str(error).startswith("metadata['region'] is not a setting of Deepgram: ")
+
+
+@pytest.mark.parametrize("mode", ["stream", "batch"])
+def test_a_missing_region_is_asked_for_by_every_name(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.delenv("AZURE_SPEECH_REGION", raising=False)
+    message = str(refused(AzureProviderFactory, STTConfig("azure", api_key=KEY, metadata={"mode": mode})))
+    assert message == (
+        "azure: the region is missing: set speech_region (like 'westeurope') or AZURE_SPEECH_REGION, "
+        "or give the whole URL"
+    )
+    monkeypatch.setenv("AZURE_SPEECH_REGION", "northeurope")
+    built: Any = AzureProviderFactory.create_stt(STTConfig("azure", api_key=KEY, metadata={"mode": mode}))
+    assert "northeurope" in (built.ws_url if mode == "stream" else built.endpoint_url)

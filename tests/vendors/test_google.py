@@ -533,5 +533,5 @@ def test_what_is_too_large_for_one_request_goes_through_the_bucket_too(protocol:
 
 
 def test_streaming_is_refused_with_what_to_use_instead() -> None:
-    with pytest.raises(ConfigurationError, match="gRPC only, which LiveKit's google plugin does"):
+    with pytest.raises(ConfigurationError, match="gRPC only, which LiveKit's plugin does"):
         CustomWebSocketSTTAdapter("wss://speech.googleapis.com/v1/speech", "some-google-key", vendor="google")

@@ -6,11 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from .adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
-from .base import ConfigurationError, LLMConfig, NotBuiltYetError, STTConfig, TTSConfig, check_metadata
+from .base import (
+    ConfigurationError,
+    LLMConfig,
+    NotBuiltYetError,
+    ProviderConfig,
+    STTConfig,
+    TTSConfig,
+    check_metadata,
+)
 from .native import build_native, parameter_names
 from .vendors import Vendor, find_vendor, vendor_names
 
@@ -40,6 +49,14 @@ _NUMBERS: Mapping[str, type[int] | type[float]] = {
     "replay_seconds": float,
 }
 """Settings that are numbers, which ``${env:NAME}`` can only give as text."""
+
+
+_REGIONS = ("region", "speech_region")
+"""What vendors call the place of their service, which is part of its URL."""
+
+_OWN_SETTINGS = ({*parameter_names(CustomHTTPSTTAdapter), *parameter_names(CustomWebSocketSTTAdapter)}) - {
+    "vendor"
+}
 
 
 class CustomProviderFactory:
@@ -139,7 +156,12 @@ class AWSProviderFactory(VendorProviderFactory):
 
 
 class NativeProviderFactory:
-    """A provider for which LiveKit's own plugin is what is built; a subclass says which."""
+    """A provider that is there twice: as LiveKit's own plugin, and as a protocol of Voxport's.
+
+    **The rule: it is LiveKit's plugin, unless** ``metadata`` **has a** ``mode``. Without one, ``metadata`` holds
+    parameters of the plugin's constructor. With ``"stream"`` or ``"batch"`` it holds what
+    :func:`create_vendor_stt` takes; that is for speech recognition.
+    """
 
     provider: ClassVar[str]
 
@@ -150,10 +172,21 @@ class NativeProviderFactory:
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
-        if "mode" in config.metadata:
-            return create_vendor_stt(cls.provider, config)
-        native: stt.STT[Any] = build_native(cls.provider, config)
-        return native
+        own = config.metadata.get("mode") is not None
+        try:
+            return create_vendor_stt(cls.provider, config) if own else cls._native(config)
+        except ConfigurationError as error:
+            setting = (error.key or "").removeprefix("metadata.")
+            if "is not a setting of" not in str(error):
+                raise
+            if own:
+                rule = "With a mode it is Voxport's own protocol; LiveKit's plugin is what it is without one"
+            elif setting in _OWN_SETTINGS:
+                rule = "It is one of Voxport's own protocol, which metadata['mode'] = 'stream' or 'batch' asks for"
+            else:
+                raise
+            error.args = (f"{error}. {rule}",)
+            raise
 
     @classmethod
     def create_llm(cls, config: LLMConfig) -> llm.LLM[Any]:
@@ -162,7 +195,7 @@ class NativeProviderFactory:
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
-        native: llm.LLM[Any] = build_native(cls.provider, config)
+        native: llm.LLM[Any] = cls._native(config)
         return native
 
     @classmethod
@@ -172,18 +205,36 @@ class NativeProviderFactory:
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
-        native: tts.TTS[Any] = build_native(cls.provider, config)
+        native: tts.TTS[Any] = cls._native(config)
         return native
+
+    @classmethod
+    def _native(cls, config: ProviderConfig) -> Any:
+        metadata = dict(config.metadata)
+        if metadata.pop("mode", None) is not None:
+            raise ConfigurationError(
+                "metadata['mode'] is for speech recognition: leave it out, "
+                f"this is LiveKit's {cls.provider} plugin",
+                key="metadata.mode",
+            )
+        return build_native(cls.provider, replace(config, metadata=metadata))  # type: ignore[type-var]
 
 
 class OpenAIProviderFactory(NativeProviderFactory):
-    """OpenAI, and with ``metadata={"base_url": …}`` whatever speaks its API."""
+    """OpenAI, and with ``metadata={"base_url": …}`` whatever speaks its API.
+
+    LiveKit's plugin, unless ``metadata`` has a ``mode``: see :class:`NativeProviderFactory`.
+    """
 
     provider = "openai"
 
 
 class AzureProviderFactory(NativeProviderFactory):
-    """Azure AI Speech, and Azure OpenAI for language models."""
+    """Azure AI Speech, and Azure OpenAI for language models.
+
+    LiveKit's plugin, unless ``metadata`` has a ``mode``: see :class:`NativeProviderFactory`. Both take the region
+    as ``metadata={"speech_region": "westeurope"}`` or from ``AZURE_SPEECH_REGION``.
+    """
 
     provider = "azure"
 
@@ -214,6 +265,13 @@ def _mode(vendor: Vendor, config: STTConfig) -> str:
             f"{vendor.title} offers no speech recognition: use another provider", key="provider"
         )
     mode = config.metadata.get("mode")
+    wrong = "mode" if mode == "stream" else "ws_url" if mode is None and "ws_url" in config.metadata else None
+    if wrong and "stream" not in offered:
+        raise ConfigurationError(
+            f"{vendor.title} has no streaming recognition here: {vendor.instead_of_streaming}. "
+            f"Without metadata[{wrong!r}] it recognises whole utterances",
+            key=f"metadata.{wrong}",
+        )
     if mode is None:
         wanted = "batch" if "endpoint_url" in config.metadata else "stream"
         return wanted if wanted in offered else offered[0]
@@ -235,8 +293,10 @@ def _build(
         vendor: whose service it is; otherwise ``metadata`` or the URL says so.
         url: where *vendor* is, unless ``metadata`` says otherwise.
     """
-    config = config.resolved()
+    config = _with_region(config.resolved(), vendor, config.metadata.get(url_name))
     known = {*parameter_names(adapter)} - {"language", "model"}
+    if vendor is not None:
+        _check_no_option_is_a_setting(config, vendor, known)
     check_metadata(
         config,
         (known - {"vendor"}) | {"mode"} if vendor else known,
@@ -265,6 +325,33 @@ def _build(
         if error.key is None and name in config.metadata:
             error.key = f"metadata.{name}"
         raise
+
+
+def _with_region(config: STTConfig, vendor: Vendor | None, url: Any) -> STTConfig:
+    """*config* with a region that stands in ``metadata`` among the options, if the vendor has such an option."""
+    given = {name: config.metadata[name] for name in _REGIONS if config.metadata.get(name) is not None}
+    if not given:
+        return config
+    if vendor is None:
+        vendor = find_vendor(config.metadata.get("vendor", "auto"), url=url if isinstance(url, str) else "")
+    options = config.metadata.get("options") or {}
+    if (
+        vendor.profile is None
+        or not isinstance(options, Mapping)
+        or not given.keys() <= vendor.profile.options.keys()
+    ):
+        return config  # which is then refused for it
+    rest = {name: value for name, value in config.metadata.items() if name not in given}
+    return replace(config, metadata={**rest, "options": {**given, **options}})
+
+
+def _check_no_option_is_a_setting(config: STTConfig, vendor: Vendor, known: Collection[str]) -> None:
+    for name in config.metadata:
+        if name not in {*known, "mode"} and vendor.profile is not None and name in vendor.profile.options:
+            raise ConfigurationError(
+                f"metadata[{name!r}] is an option of {vendor.title}: put it under metadata['options']",
+                key=f"metadata.{name}",
+            )
 
 
 def _typed(name: str, value: Any) -> Any:

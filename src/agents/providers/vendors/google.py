@@ -259,7 +259,7 @@ def _vendor() -> Vendor:
     return dataclasses.replace(
         vendor,
         batch=GoogleBatch(vendor.batch, v2.batch, vendor.hosts),
-        instead_of_streaming="it streams by gRPC only, which LiveKit's google plugin does; "
+        instead_of_streaming="it streams by gRPC only, which LiveKit's plugin does (provider='livekit:google'); "
         "for whole utterances use CustomHTTPSTTAdapter",
     )
 
