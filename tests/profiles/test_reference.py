@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agents.providers.profiles import results, schema
+from agents.providers.profiles import lint_speech, parts, results, schema, speech
 from agents.providers.profiles.lint import _NEEDS
 from agents.providers.profiles.reference import _models, reference_page
 from agents.providers.protocol import Verdict
@@ -28,7 +28,7 @@ def test_the_page_is_current() -> None:
 def test_no_model_is_left_out() -> None:
     defined = {
         value
-        for module in (schema, results)
+        for module in (schema, results, speech, parts)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__.startswith("agents")
     }
@@ -44,13 +44,23 @@ def test_every_key_says_what_it_is(model: type[BaseModel]) -> None:
         )
 
 
-def test_every_event_is_explained_with_what_it_needs() -> None:
-    table = reference_page().partition("### Events of rules")[2].partition("###")[0]
+@pytest.mark.parametrize(
+    ("title", "rule", "wanted"),
+    [
+        ("### Events of rules\n", results.Rule, _NEEDS),
+        ("### Events of rules about speech", speech.SpeechRule, lint_speech._NEEDS),
+    ],
+    ids=["recognition", "speech"],
+)
+def test_every_event_is_explained_with_what_it_needs(
+    title: str, rule: type[BaseModel], wanted: dict[str, tuple[str, ...]]
+) -> None:
+    table = reference_page().partition(title)[2].partition("###")[0]
     told = {}
     for names, needs in re.findall(r"^\| (`.+?) \| .+ \| ?(.*?) ?\|$", table, re.MULTILINE):
         told |= dict.fromkeys(re.findall(r"`(\w+)`", names), tuple(re.findall(r"`(\w+)`", needs)))
-    assert set(told) == set(typing.get_args(results.Rule.model_fields["event"].annotation))
-    assert {event: needs for event, needs in told.items() if needs} == {e: n for e, n in _NEEDS.items() if n}
+    assert set(told) == set(typing.get_args(rule.model_fields["event"].annotation))
+    assert {event: needs for event, needs in told.items() if needs} == {e: n for e, n in wanted.items() if n}
 
 
 def test_every_verdict_is_explained() -> None:

@@ -23,10 +23,9 @@ from ..protocol import (
 )
 from ..protocol.batch import BatchFlow
 from .fields import compile_condition, compile_segment
-from .hosts import is_host_of
 from .options import check_options, put_into_body
 from .paths import compile_first, compile_path
-from .requests import Query, auth_headers, body_options, headers_of, make_scope, save, url_with_path
+from .requests import Query, auth_headers, body_options, check_key, headers_of, make_scope, save, url_with_path
 from .results import Rule
 from .schema import Auth, BatchResult, BatchStep, Body, Profile
 from .templates import Scope, Template, compile_template
@@ -62,15 +61,7 @@ class ProfileBatch(BatchProtocol):
 
     def check(self, settings: Settings) -> None:
         check_options(self.profile, "batch", settings.options)
-        auth = self._auth
-        if (
-            auth is not None
-            and auth.required
-            and not settings.key
-            and is_host_of(settings.url, self.profile.hosts)
-        ):
-            where = f" or set {self.profile.key_environment}" if self.profile.key_environment else ""
-            raise ConfigurationError(f"{self.profile.title} needs an API key: pass api_key{where}")
+        check_key(self.profile, self._auth, settings)
 
     def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
         return self._steps[0].request(self._scope(audio, settings), audio)

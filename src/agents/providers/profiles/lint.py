@@ -7,21 +7,23 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .options import option_problem
+from .lint_speech import lint_speech
+from .options import SPEAKING_SERVICES, option_problem
 from .results import Results, Rule
 from .schema import Batch, Profile, Streaming
-from .templates import FILTERS, NAMES, references
+from .templates import FILTERS, HEARING, NAMES, SPEAKING, references
 
 __all__ = ["Finding", "lint"]
 
 Location = tuple[Any, ...]
 Finding = tuple[Location, str]
+_SERVICES = ("streaming", "batch", "synthesis", "streaming_synthesis")
 
 
 def lint(profile: Profile) -> Iterator[Finding]:
     """Where something is wrong, and what to do about it."""
     saved = _saved_names(profile)
-    raw = profile.model_dump(by_alias=True, exclude_unset=True, include={"auth", "streaming", "batch"})
+    raw = profile.model_dump(by_alias=True, exclude_unset=True, include={"auth", *_SERVICES})
     for location, text in _strings(raw, ()):
         yield from _check_references(profile, saved, location, text)
     yield from _check_options(profile)
@@ -30,6 +32,7 @@ def lint(profile: Profile) -> Iterator[Finding]:
         yield from _check_rules(profile, profile.streaming.results)
     if profile.batch:
         yield from _check_batch(profile, profile.batch)
+    yield from lint_speech(profile)
 
 
 # --- references ---
@@ -55,13 +58,21 @@ def _strings(value: Any, location: Location) -> Iterator[tuple[Location, str]]:
 
 
 def _check_references(profile: Profile, saved: set[str], location: Location, text: str) -> Iterator[Finding]:
+    speaks = location[0] in SPEAKING_SERVICES
+    options = profile.speech.options if speaks else profile.options
+    if location[0] == "auth":  # of whatever services there are
+        options = {**profile.options, **profile.speech.options}
+    foreign = HEARING if speaks else SPEAKING
     for name, filters in references(text):
         kind, _, key = name.partition(".")
         if name.startswith("${"):
             yield location, f"{name!r} is not a reference: write ${{name}} or ${{name|filter}}"
         elif kind == "options" and key:
-            if key not in profile.options:
-                yield location, _undeclared(f"option {key!r} is not declared under options", key, profile.options)
+            if key not in options:
+                place = "speech.options" if speaks else "options"
+                yield location, _undeclared(f"option {key!r} is not declared under {place}", key, options)
+        elif name in foreign:
+            yield location, f"${{{name}}} is for {'recognition' if speaks else 'speech'}: it means nothing here"
         elif kind == "saved" and key:
             if key not in saved:
                 yield location, _undeclared(f"no step saves {key!r}", key, saved)
@@ -98,7 +109,7 @@ def _check_options(profile: Profile) -> Iterator[Finding]:
             yield where, "goes nowhere and nothing refers to it: say where it goes, or remove it"
         if (
             option.goes == "body"
-            and option.used_by != "batch"
+            and option.used_by in ("both", "streaming")
             and profile.streaming
             and not _json_opening(profile)
         ):

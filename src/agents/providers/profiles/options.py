@@ -9,11 +9,24 @@ from typing import Any, Literal
 import orjson
 
 from ..base import ConfigurationError
-from .schema import Option, OptionType, Profile
+from .parts import Option, OptionType
+from .schema import Profile
 
-__all__ = ["check_options", "option_problem", "put_into_body", "query_pairs", "resolve_options"]
+__all__ = [
+    "SPEAKING_SERVICES",
+    "Service",
+    "check_options",
+    "declared_options",
+    "option_problem",
+    "options_of",
+    "put_into_body",
+    "query_pairs",
+    "resolve_options",
+    "unknown_option",
+]
 
-Service = Literal["streaming", "batch"]
+Service = Literal["streaming", "batch", "synthesis", "streaming_synthesis"]
+SPEAKING_SERVICES = frozenset({"synthesis", "streaming_synthesis"})
 
 _IS: Mapping[OptionType, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -43,17 +56,29 @@ def _items(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def declared_options(profile: Profile, service: Service) -> Mapping[str, Option]:
+    """The options of recognition or those of speech, whether *service* knows them or only its sibling does."""
+    return profile.speech.options if service in SPEAKING_SERVICES else profile.options
+
+
+def options_of(profile: Profile, service: Service) -> dict[str, Option]:
+    """The options *service* knows."""
+    declared = declared_options(profile, service)
+    return {name: option for name, option in declared.items() if option.used_by in ("both", service)}
+
+
 def check_options(profile: Profile, service: Service, given: Mapping[str, Any]) -> None:
     """Refuse options the vendor does not know or would not take.
 
     Raises:
         ConfigurationError: naming the option, the known ones, and what it must be.
     """
+    declared = declared_options(profile, service)
     for name, value in given.items():
-        option = profile.options.get(name)
+        option = declared.get(name)
         if option is None:
             if not profile.open_options:
-                raise ConfigurationError(_unknown(profile, service, name))
+                raise ConfigurationError(unknown_option(profile, service, name))
         elif option.used_by not in ("both", service):
             raise ConfigurationError(
                 f"{profile.title}: option {name!r} is for {option.used_by}, not for {service}: leave it out"
@@ -62,8 +87,9 @@ def check_options(profile: Profile, service: Service, given: Mapping[str, Any]) 
             raise ConfigurationError(f"{profile.title}: option {name!r} {problem}")
 
 
-def _unknown(profile: Profile, service: Service, name: str) -> str:
-    known = [key for key, option in profile.options.items() if option.used_by in ("both", service)]
+def unknown_option(profile: Profile, service: Service, name: str) -> str:
+    """What to say about an option *service* does not know."""
+    known = list(options_of(profile, service))
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     names = ", ".join(sorted(known)) or "none"
@@ -74,12 +100,13 @@ def resolve_options(
     profile: Profile, service: Service, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The declared options with their defaults (``None`` ones left out), and the undeclared ones."""
-    declared = {
+    resolved = {
         name: value
-        for name, option in profile.options.items()
-        if option.used_by in ("both", service) and (value := given.get(name, option.default)) is not None
+        for name, option in options_of(profile, service).items()
+        if (value := given.get(name, option.default)) is not None
     }
-    return declared, {name: value for name, value in given.items() if name not in profile.options}
+    known = declared_options(profile, service)
+    return resolved, {name: value for name, value in given.items() if name not in known}
 
 
 def query_pairs(name: str, value: Any, encode: str = "repeat") -> list[tuple[str, str]]:

@@ -36,8 +36,12 @@ with a YAML language server complete and check it as you type, when its first li
 $schema=…/profile.schema.json`.
 
 The language says what names, units, places and literals are. Behaviour (signatures over messages, binary
-framing, turns with rules of their own) is not for it: such a vendor is a Python object, a `StreamingProtocol` or
-a `BatchProtocol`. Both are used alike.
+framing, turns with rules of their own) is not for it: such a vendor is a Python object, a `StreamingProtocol`, a
+`BatchProtocol`, a `StreamingSynthesisProtocol` or a `SynthesisProtocol`. All are used alike.
+
+A vendor that hears has `streaming` (a WebSocket), `batch` (HTTP), or both, with its `options`, `models` and
+`defaults` at the top. A vendor that speaks has `streaming_synthesis` (a WebSocket), `synthesis` (HTTP), or both,
+with what they share under `speech`.
 """
 
 _TEMPLATES = """\
@@ -54,6 +58,10 @@ _NAME_MEANINGS = {
     "key": "the user's key",
     "language": "what the user says is spoken, or defaults.language",
     "model": "the user's model, or defaults.model",
+    "voice": "speech: the user's voice, or speech.defaults.voice",
+    "voice_or_model": "speech: the voice, else the model, for vendors whose models are voices",
+    "text": "speech: what is to be spoken, or the next piece of it",
+    "segment": "speech: a new name for what is said in one go",
     "sample_rate": "of the audio, in Hz",
     "channels": "of the audio; always 1 in streams",
     "interim_results": "whether texts that may still change are wanted",
@@ -73,6 +81,7 @@ _FILTER_MEANINGS = {
     "comma": "a list, joined by commas",
     "not": "false for true",
     "text": "a number or truth value as text",
+    "spaced": "with a space at the end",
 }
 _FUNCTION_MEANINGS = {
     "from_json": "JSON inside a string, read",
@@ -120,6 +129,23 @@ _EVENTS = """\
 | `error` | something went wrong: `message`, `code` | |
 """
 
+_SPEECH_EVENTS = """\
+### Events of rules about speech
+
+Binary messages are audio. What is of another segment than the one under way is left out, where messages name it.
+
+| speech event | what it means | needs |
+|---|---|---|
+| `ignore` | nothing | |
+| `ready` | text may be sent | |
+| `form` | what `rate` the audio after it has | `rate` |
+| `audio` | audio in base64 | `audio` |
+| `words` | when words are spoken: `words` for a list of objects, `aligned` for lists side by side | |
+| `flushed` | the answer to a `flush`, or to the `end`, which ends the segment | |
+| `done` | the segment is over: all its audio has come, or it was cancelled | |
+| `error` | something went wrong: `message`, `code` | |
+"""
+
 _VERDICTS = """\
 ### Verdicts
 
@@ -145,6 +171,7 @@ def reference_page() -> str:
         "## Keys\n",
         *(_section(path, model) for path, model in _models(schema.Profile, "")),
         _EVENTS,
+        _SPEECH_EVENTS,
         _VERDICTS,
     ]
     return "\n".join(parts)

@@ -8,24 +8,42 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import orjson
 
+from ..base import ConfigurationError
 from ..protocol import HttpRequest, HttpResponse, Settings, WireMessage
-from .options import Service, put_into_body, query_pairs, resolve_options
+from .hosts import is_host_of
+from .options import SPEAKING_SERVICES, Service, options_of, put_into_body, query_pairs, resolve_options
+from .parts import Auth, Message
 from .paths import compile_path
-from .schema import Auth, HttpStep, Message, Profile
+from .schema import HttpStep, Profile
 from .templates import Scope, Template, compile_template, references
 
-__all__ = ["MessageWriter", "Query", "StepRunner", "auth_headers", "headers_of", "make_scope", "url_with_path"]
+__all__ = [
+    "MessageWriter",
+    "Query",
+    "StepRunner",
+    "auth_headers",
+    "body_options",
+    "check_key",
+    "headers_of",
+    "make_scope",
+    "place_of",
+    "url_with_path",
+    "with_options",
+]
 
 
 def make_scope(profile: Profile, service: Service, settings: Settings, **values: Any) -> Scope:
     """What templates see for *settings*."""
     options, undeclared = resolve_options(profile, service, settings.options)
+    speaks = service in SPEAKING_SERVICES
+    defaults: Mapping[str, str] = dict(profile.speech.defaults if speaks else profile.defaults)  # type: ignore[arg-type]
     return Scope(
         settings,
         options,
         undeclared,
-        settings.language or profile.defaults.get("language"),
-        settings.model or profile.defaults.get("model"),
+        settings.language or defaults.get("language"),
+        settings.model or defaults.get("model"),
+        settings.voice or defaults.get("voice"),
         **values,
     )
 
@@ -36,6 +54,30 @@ def url_with_path(url: str, default: str | None) -> str:
     if default is None or parts.path not in ("", "/"):
         return url
     return urlunsplit(parts._replace(path=urlsplit(default).path))
+
+
+def place_of(url: str, default: str | None, path: Template | None, scope: Scope) -> str:
+    """Where a vendor that speaks is: *url*, with the vendor's own path where it names only a host, and with what
+    *path* adds where it ends like the vendor's own. A URL with another path is used as it is."""
+    url = url_with_path(url, default)
+    filled = path(scope) if path is not None else None
+    parts = urlsplit(url)
+    here = parts.path.rstrip("/")
+    if filled is None or (default is not None and not here.endswith(urlsplit(default).path.rstrip("/"))):
+        return url
+    return urlunsplit(parts._replace(path=here + quote(str(filled))))
+
+
+def check_key(profile: Profile, auth: Auth | None, settings: Settings) -> None:
+    """Refuse a call without a key to the vendor's own hosts, where they want one.
+
+    Raises:
+        ConfigurationError: with where keys go.
+    """
+    if auth is None or not auth.required or settings.key or not is_host_of(settings.url, profile.hosts):
+        return
+    where = f" or set {profile.key_environment}" if profile.key_environment else ""
+    raise ConfigurationError(f"{profile.title} needs an API key: pass api_key{where}")
 
 
 class Query:
@@ -52,8 +94,8 @@ class Query:
         self._auth = (auth.query, compile_template(auth.value)) if auth is not None and auth.query else None
         self._options = [
             (name, option.name or name, option.encode)
-            for name, option in profile.options.items()
-            if options and option.goes == "query" and option.used_by in ("both", service)
+            for name, option in options_of(profile, service).items()
+            if options and option.goes == "query"
         ]
 
     def apply(self, url: str, scope: Scope) -> str:
@@ -108,8 +150,8 @@ def headers_of(
 ) -> dict[str, str]:
     """The profile's headers, then the options that are headers. The user's own come later, and win."""
     filled = {name: _plain(value) for name, get in templates.items() if (value := get(scope)) is not None}
-    for name, option in profile.options.items():
-        if option.goes == "header" and option.used_by in ("both", service):
+    for name, option in options_of(profile, service).items():
+        if option.goes == "header":
             value = scope.options.get(name)
             if value is not None:
                 filled[option.name or name] = _plain(value)
@@ -178,8 +220,8 @@ def body_options(profile: Profile, service: Service) -> list[tuple[str, str]]:
     """Options that go into a body, with their dotted names there."""
     return [
         (name, option.name or name)
-        for name, option in profile.options.items()
-        if option.goes == "body" and option.used_by in ("both", service)
+        for name, option in options_of(profile, service).items()
+        if option.goes == "body"
     ]
 
 

@@ -27,10 +27,12 @@ from .fields import compile_condition, compile_segment, compile_words
 from .paths import Getter, compile_first, compile_path
 from .reducers import Accumulate, Counter, Delta, PieceReducer, SlidingSegments, Token, TokenStream
 from .results import Results, Rule
+from .speech import SpeechRule
 from .units import SCALES, number, seconds_reader
 
-__all__ = ["Memory", "Program"]
+__all__ = ["Memory", "Program", "compile_failure"]
 
+ErrorRule = Union[Rule, SpeechRule]
 Apply = Callable[[Any, "Memory", "list[Event]"], None]
 Step = tuple[Union[Callable[[Any], Any], None], Apply, bool]
 """The rule's condition, what it does, and whether the message is done then."""
@@ -290,11 +292,23 @@ def _compile_usage(rule: Rule, results: Results) -> Apply:
 
 
 def _compile_error(rule: Rule, results: Results) -> Apply:
+    read = compile_failure(rule)
+
+    def error(message: Any, memory: Memory, events: list[Event]) -> None:
+        failure = read(message)
+        if failure is not None:
+            events.append(failure)
+
+    return error
+
+
+def compile_failure(rule: ErrorRule) -> Callable[[Any], Failure | None]:
+    """The reader of an ``error`` rule, of either family of services; ``None`` for what is to be ignored."""
     get_message, get_code = _optional(rule.message), _optional(rule.code)
     codes = {str(code): verdict for code, verdict in rule.codes.items()}
     default, code_is = rule.verdict, rule.code_is
 
-    def error(message: Any, memory: Memory, events: list[Event]) -> None:
+    def failure(message: Any) -> Failure | None:
         text, code = get_message(message), get_code(message)
         if isinstance(code, float) and code.is_integer():
             code = int(code)
@@ -304,12 +318,12 @@ def _compile_error(rule: Rule, results: Results) -> Apply:
         if shown not in codes and status is not None:
             verdict = _judge(status, code_is, default)
         if verdict is Verdict.IGNORE:
-            return
+            return None
         detail: dict[str, Any] = {"code": shown} if shown else {}
         described = text if isinstance(text, str) and text else shown
-        events.append(Failure(described, verdict, status if code_is != "name" else None, detail=detail))
+        return Failure(described, verdict, status if code_is != "name" else None, detail=detail)
 
-    return error
+    return failure
 
 
 def _judge(status: int, code_is: str, default: Verdict) -> Verdict:

@@ -26,7 +26,6 @@ from ..protocol import (
     WireMessage,
 )
 from .encodings import ENCODERS
-from .hosts import is_host_of
 from .options import check_options
 from .requests import (
     MessageWriter,
@@ -34,6 +33,7 @@ from .requests import (
     StepRunner,
     auth_headers,
     body_options,
+    check_key,
     headers_of,
     make_scope,
     url_with_path,
@@ -42,7 +42,7 @@ from .rules import Program
 from .schema import Profile, Streaming
 from .templates import Scope, compile_template
 
-__all__ = ["ProfileStreaming"]
+__all__ = ["ProfileStreaming", "as_websocket", "close_code_table"]
 
 
 class ProfileStreaming(StreamingProtocol):
@@ -101,15 +101,7 @@ class ProfileStreaming(StreamingProtocol):
 
     def check(self, settings: Settings) -> None:
         check_options(self.profile, "streaming", settings.options)
-        auth = self.plan.auth
-        if (
-            auth is not None
-            and auth.required
-            and not settings.key
-            and is_host_of(settings.url, self.profile.hosts)
-        ):
-            where = f" or set {self.profile.key_environment}" if self.profile.key_environment else ""
-            raise ConfigurationError(f"{self.profile.title} needs an API key: pass api_key{where}")
+        check_key(self.profile, self.plan.auth, settings)
 
     def describe(self) -> Mapping[str, Any]:
         return self.profile.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -123,7 +115,7 @@ class _Plan:
         self.streaming = streaming
         self.auth = streaming.auth or profile.auth
         self.diarization = compile_template(streaming.capabilities.diarization)
-        self.close_codes = _close_codes(streaming)
+        self.close_codes = close_code_table(streaming.connection.close_codes)
         self.steps = [StepRunner(step, profile, self.auth) for step in streaming.prepare]
         self._connect = compile_template(streaming.connect)
         self._query = Query(streaming.query, profile, "streaming", self.auth, options=True)
@@ -155,7 +147,7 @@ class _Plan:
         target = self._connect(scope)
         if target is None:
             raise ConfigurationError(f"{self.profile.title}: the address for the WebSocket is missing")
-        url = _as_websocket(url_with_path(str(target), self.streaming.url))
+        url = as_websocket(url_with_path(str(target), self.streaming.url))
         headers = {
             **auth_headers(self.auth, scope),
             **headers_of(self._headers, self.profile, "streaming", scope),
@@ -165,15 +157,16 @@ class _Plan:
         return ConnectRequest(self._query.apply(url, scope), headers, subprotocols)
 
 
-def _as_websocket(url: str) -> str:
+def as_websocket(url: str) -> str:
     """The user may have given the URL vendors print for HTTP."""
     scheme = {"http": "ws", "https": "wss"}.get(urlsplit(url).scheme)
     return url if scheme is None else scheme + url[url.index(":") :]
 
 
-def _close_codes(streaming: Streaming) -> dict[int, Verdict]:
+def close_code_table(codes: Mapping[Any, Verdict]) -> dict[int, Verdict]:
+    """A profile's meanings of close codes, with every code of its ranges."""
     table: dict[int, Verdict] = {}
-    for code, verdict in streaming.connection.close_codes.items():
+    for code, verdict in codes.items():
         low, _, high = str(code).partition("-")
         table.update(dict.fromkeys(range(int(low), int(high or low) + 1), verdict))
     return table

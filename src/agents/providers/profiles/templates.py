@@ -18,7 +18,7 @@ import orjson
 
 from ..protocol import Settings
 
-__all__ = ["FILTERS", "NAMES", "Scope", "Template", "compile_template", "references"]
+__all__ = ["FILTERS", "HEARING", "NAMES", "SPEAKING", "Scope", "Template", "compile_template", "references"]
 
 _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)((?:\|[a-z0-9_]+)*)\}")
 _OPENED = re.compile(r"\$\{[^}]*\}?")
@@ -32,7 +32,8 @@ class Scope:
         settings: of the connection or call. Names like ``${language}`` are its fields.
         options: the vendor's parameters with their defaults, under ``${options.NAME}``.
         undeclared: parameters the profile does not declare, all together ``${options}``.
-        language, model: as settings give them, or the profile's default.
+        language, model, voice: as settings give them, or the profile's default.
+        text, segment: what is to be spoken, and the name of what it is part of.
         saved: what earlier requests brought, under ``${saved.NAME}``.
         audio: the chunk or recording, for ``${audio}`` in base64.
         messages_sent, bytes_sent: audio on this connection so far, in signed 16-bit samples,
@@ -44,6 +45,9 @@ class Scope:
     undeclared: Mapping[str, Any] = field(default_factory=dict)
     language: str | None = None
     model: str | None = None
+    voice: str | None = None
+    text: str = field(default="", repr=False)
+    segment: str | None = None
     saved: dict[str, Any] = field(default_factory=dict, repr=False)
     audio: bytes | bytearray | memoryview = field(default=b"", repr=False)
     messages_sent: int = 0
@@ -63,6 +67,10 @@ NAMES: Mapping[str, Template] = {
     "key": lambda scope: scope.settings.key or None,
     "language": lambda scope: scope.language,
     "model": lambda scope: scope.model,
+    "voice": lambda scope: scope.voice,
+    "voice_or_model": lambda scope: scope.settings.voice or scope.settings.model or scope.voice or scope.model,
+    "text": lambda scope: scope.text,
+    "segment": lambda scope: scope.segment,
     "sample_rate": lambda scope: scope.settings.sample_rate,
     "channels": lambda scope: scope.settings.channels,
     "interim_results": lambda scope: scope.settings.interim_results,
@@ -77,6 +85,14 @@ NAMES: Mapping[str, Template] = {
 }
 """References every profile has, beside ``options.NAME`` and ``saved.NAME``. ``all_keyterms`` may be empty."""
 
+SPEAKING = frozenset({"voice", "voice_or_model", "text", "segment"})
+"""References that mean something where a vendor speaks only."""
+
+HEARING = frozenset(
+    {"interim_results", "keyterms", "all_keyterms", "audio", "sent.messages", "sent.bytes", "sent.ms"}
+)
+"""References that mean something where a vendor hears only."""
+
 FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "base": lambda tag: str(tag).partition("-")[0].lower(),  # en-US -> en
     "lower": lambda value: str(value).lower(),
@@ -84,6 +100,7 @@ FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "comma": lambda value: ",".join(map(str, value)) if isinstance(value, list) else value,
     "not": lambda value: not value,
     "text": lambda value: _as_text(value),
+    "spaced": lambda value: f"{value} " if value and not str(value)[-1].isspace() else value,
 }
 
 
