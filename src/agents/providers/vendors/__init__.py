@@ -56,6 +56,9 @@ _HOSTS: dict[str, str] = {
     "api.deepgram.com": "deepgram",
     "*.api.deepgram.com": "deepgram",
     "api.openai.com": "openai",
+    "api.cartesia.ai": "cartesia",
+    "*.elevenlabs.io": "elevenlabs",
+    "api.elevenlabs.io": "elevenlabs",
 }
 
 
@@ -215,17 +218,25 @@ def _from_file(path: Path, changed_ns: int) -> Vendor:
 
 
 def _from_profile(profile: Profile) -> Vendor:
-    from ..profiles import ProfileBatch, ProfileStreaming
+    from ..profiles import ProfileBatch, ProfileStreaming, ProfileStreamingSynthesis, ProfileSynthesis
+
+    synthesis, streaming_synthesis = profile.synthesis, profile.streaming_synthesis
 
     return Vendor(
         name=profile.name,
         title=profile.title,
         streaming=ProfileStreaming(profile) if profile.streaming is not None else None,
         batch=ProfileBatch(profile) if profile.batch is not None else None,
+        synthesis=ProfileSynthesis(profile) if synthesis is not None else None,
+        streaming_synthesis=ProfileStreamingSynthesis(profile) if streaming_synthesis is not None else None,
         key_environment=profile.key_environment,
         streaming_url=profile.streaming.url if profile.streaming is not None else None,
         batch_url=profile.batch.url if profile.batch is not None else None,
+        synthesis_url=synthesis.url if synthesis is not None else None,
+        streaming_synthesis_url=streaming_synthesis.url if streaming_synthesis is not None else None,
         default_model=profile.defaults.get("model"),
+        default_voice=profile.speech.defaults.get("voice"),
+        default_speech_model=profile.speech.defaults.get("model"),
         hosts=tuple(profile.hosts),
         profile=profile,
     )
