@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .llm.http import CustomHTTPLLMAdapter
 from .stt.adapter import STTAdapter
 from .stt.http import CustomHTTPSTTAdapter
 from .stt.streaming import CustomWebSocketSTTAdapter
@@ -13,6 +14,7 @@ from .wrappers.retryable import RetryableSTTAdapter
 
 __all__ = [
     "CachedSTTAdapter",
+    "CustomHTTPLLMAdapter",
     "CustomHTTPSTTAdapter",
     "CustomWebSocketSTTAdapter",
     "FailoverSTTAdapter",

@@ -93,7 +93,9 @@ class AnswerReader(ChatReader):
                     return events
             self.ended = self.ended or self._frames.ended
         except Malformed as error:
-            events.append(self._broken(error))
+            if not self.settled:
+                return [*events, self._broken(error)]
+            self.ended = True  # what is broken behind the answer is of no use to anybody, and no loss
         if self.ended or self.settled:
             events += self._finished_calls()
         return events
@@ -108,7 +110,7 @@ class AnswerReader(ChatReader):
                 if self._over:
                     return events
         except Malformed as error:
-            if not self.settled:  # otherwise what is broken off is of no use to anybody
+            if not self.settled:
                 return [*events, self._broken(error)]
         self._over = True
         if self._text_at is not None:
@@ -160,6 +162,9 @@ class AnswerReader(ChatReader):
         self._values += 1
         message = value if isinstance(value, dict) else {}
         failure = reported_failure(message)
+        if failure is not None and self.settled:
+            self.ended = True
+            return
         if failure is not None:
             self._over = True
             yield failure

@@ -256,12 +256,15 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         raise api_error(failure, vendor=self.asks_by, settings=settings) from None
 
     async def _prewarm_impl(self) -> None:
-        """Open a connection, by a request that costs nothing; whatever it is answered, the connection is there."""
+        """Open a connection, by a request that costs nothing; whatever it is answered, the connection is there.
+
+        It is a GET since aiohttp does not use a connection again after a HEAD whose answer has no length.
+        """
         if self.overridden:  # where it connects to is its own affair
             return
         timeout = aiohttp.ClientTimeout(total=self._connect_timeout)
-        async with self.session.head(self.endpoint_url, allow_redirects=False, timeout=timeout) as reply:
-            await reply.read()
+        async with self.session.get(self.endpoint_url, allow_redirects=False, timeout=timeout) as reply:
+            await reply.content.read(2**16)
 
     async def aclose(self) -> None:
         """Close the connections, unless the session was given."""
