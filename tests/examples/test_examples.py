@@ -37,6 +37,9 @@ PRINTS = {
         r"user: (thank )?you that is all i wanted to know",
         r"assistant: You are welcome\. Goodbye!",
     ],
+    "in_house_llm": [
+        r"assistant: Yes, there is a car park behind the restaurant, and it is free for our guests\. ?"
+    ],
     "in_house_profile": [r"acme: what are your opening hours on \*{6}"],
     "mix_native_and_custom": [
         r"user: Thank you that is all i wanted to know\.",
