@@ -11,14 +11,17 @@ import orjson
 from ..base import ConfigurationError
 from ..protocol import (
     BatchProtocol,
+    Failure,
     FormField,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Pcm,
     Recognition,
     Segment,
     Settings,
     Usage,
+    Verdict,
     Wait,
 )
 from ..protocol.batch import BatchFlow
@@ -80,7 +83,8 @@ class ProfileBatch(BatchProtocol):
                     break
                 yield Wait(step.every)
             else:
-                raise ValueError(f"{self.profile.title}: the job was not done after {step.times} polls")
+                late = f"{self.profile.title}: the job was not done after {step.times} polls"
+                raise JobFailed(Failure(late, detail={"timeout": True}))
             save(response, step.save, scope)
         assert response is not None, "a profile has at least one step"
         return self._result.read(response)
@@ -137,7 +141,7 @@ class _Step:
         """Whether the flow goes on; for a step that polls, whether the job is done.
 
         Raises:
-            ValueError: the vendor says that the job failed.
+            JobFailed: the vendor says so. It counts as permanent: a vendor's own module may know better.
         """
         if self._until is None:
             return True
@@ -145,7 +149,7 @@ class _Step:
         if self._failed is not None and self._failed(reply):
             reason = self._reason(reply) if self._reason is not None else None
             said = f": {settings.redact(reason)}" if isinstance(reason, str) and reason else ""
-            raise ValueError(f"{self._profile.title}: the job failed{said}")
+            raise JobFailed(Failure(f"{self._profile.title}: the job failed{said}", Verdict.PERMANENT))
         return bool(self._until(reply))
 
 

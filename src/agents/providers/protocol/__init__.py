@@ -6,7 +6,7 @@ All are plain objects: a test drives them with bytes and no event loop.
 """
 
 from .audio import AudioForm, Pcm
-from .batch import BatchProtocol, FormField, HttpRequest, HttpResponse, Recognition, Wait
+from .batch import BatchProtocol, FormField, HttpRequest, HttpResponse, JobFailed, Recognition, Wait
 from .chat import (
     Chat,
     ChatEvent,
@@ -73,6 +73,7 @@ __all__ = [
     "FormField",
     "HttpRequest",
     "HttpResponse",
+    "JobFailed",
     "Partial",
     "Pcm",
     "ProtocolError",

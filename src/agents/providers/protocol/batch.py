@@ -14,7 +14,16 @@ from .events import Failure, Usage, Word
 from .policy import Verdict, judge_status
 from .settings import Settings
 
-__all__ = ["BatchFlow", "BatchProtocol", "FormField", "HttpRequest", "HttpResponse", "Recognition", "Wait"]
+__all__ = [
+    "BatchFlow",
+    "BatchProtocol",
+    "FormField",
+    "HttpRequest",
+    "HttpResponse",
+    "JobFailed",
+    "Recognition",
+    "Wait",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,21 @@ class Recognition:
     metadata: dict[str, Any] | None = None
 
 
+class JobFailed(Exception):
+    """The vendor says that the work a flow asked for failed. Flows raise it.
+
+    Attributes:
+        failure: why, and whether asking again may help.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+    def __str__(self) -> str:
+        return self.failure.message
+
+
 BatchFlow = Generator[Union[HttpRequest, Wait], Union[HttpResponse, None], Recognition]
 
 
@@ -141,10 +165,16 @@ class BatchProtocol(ABC):
 
         Raises:
             ValueError: the body is not what this vendor sends; the message says why, without the body.
+            JobFailed: it says that recognition failed.
         """
 
     def recognise(self, audio: Pcm, settings: Settings) -> BatchFlow:
-        """The whole exchange: yields requests and waits, is sent successful responses, returns the result."""
+        """The whole exchange: yields requests and waits, is sent successful responses, returns the result.
+
+        Raises:
+            JobFailed: the vendor says so.
+            ValueError: a response is not what this vendor sends; the message says why, without the body.
+        """
         response = yield self.request(audio, settings)
         assert response is not None, "a request is answered by a response"
         return self.parse(response, settings)

@@ -22,6 +22,7 @@ from ..protocol import (
     FormField,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Settings,
     Verdict,
     Wait,
@@ -190,7 +191,8 @@ async def run_flow(
         timeout: its *total* bounds the whole flow, waits included; the rest bounds each exchange.
 
     Raises:
-        ConnectionFailed: an exchange failed, the time is up, or the flow cannot make sense of a response.
+        ConnectionFailed: an exchange failed, the time is up, the flow cannot make sense of a response, or the
+            vendor says in one that the work failed.
         ConfigurationError: the flow refuses the settings.
     """
     loop = asyncio.get_running_loop()
@@ -228,13 +230,17 @@ def _advance(
     """The next step of *flow* after *answer*; StopIteration at its end.
 
     Raises:
-        ConnectionFailed: it cannot make a request, or makes no sense of *answer*.
+        ConnectionFailed: it cannot make a request, makes no sense of *answer*, or says what *answer* means.
     """
     try:
         step: Union[HttpRequest, Wait] = flow.send(answer)
         return step
     except ConfigurationError:
         raise
+    except JobFailed as failed:
+        message = settings.redact(failed.failure.message, limit=300)
+        # LiveKit has no type for work that failed later; it is no failure of the connection
+        failure = replace(failed.failure, message=message, detail={"malformed": True, **failed.failure.detail})
     except _CANNOT_READ as error:
         failure = _misunderstanding(error, answer, settings)
     raise_bare(failure)

@@ -15,9 +15,11 @@ from ..protocol import (
     Failure,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Pcm,
     Recognition,
     Settings,
+    Verdict,
     Wait,
     judge_status,
 )
@@ -29,6 +31,9 @@ __all__ = ["AmazonBatch"]
 
 _LOOK_AGAIN_SECONDS = 0.02
 _POLL_SECONDS = (1.0, 2.0, 3.0, 5.0)
+# The reasons in the API's documentation (botocore, TranscriptionJob.FailureReason) are all about the recording,
+# and "try your request again" is said of one that is too short (awsdocs/amazon-transcribe-developer-guide issue 12).
+_PASSES = re.compile(r"internal|unavailable|throttl|timed? ?out", re.IGNORECASE)
 _XML_ERROR = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
 
 
@@ -89,7 +94,9 @@ class AmazonBatch(BatchProtocol):
             status = _status((yield account.call("GetTranscriptionJob", named)))
         yield account.storage("DELETE", key, b"")
         if status["TranscriptionJobStatus"] == "FAILED":
-            raise ValueError(f"the job failed: {settings.redact(str(status.get('FailureReason')))}")
+            reason = settings.redact(str(status.get("FailureReason")))
+            verdict = Verdict.TRANSIENT if _PASSES.search(reason) else Verdict.PERMANENT
+            raise JobFailed(Failure(f"the job failed: {reason}", verdict))
         # signed by Amazon already: a signature of ours on top would make it invalid
         transcript = yield HttpRequest("GET", _transcript_url(status, settings.url))
         assert transcript is not None, "a request is answered by a response"

@@ -28,8 +28,8 @@ from ..protocol import (
     Event,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Pcm,
-    Recognition,
     Segment,
     Settings,
     SpeechEnded,
@@ -67,8 +67,6 @@ _IN_BAND = frozenset(
 
 # What a job says when its own service failed, not the recording.
 _PASSES = re.compile(r"server error|try again|timed? ?out|capacity|overload", re.IGNORECASE)
-
-_FAILED = "job_failed"
 
 _RETIRED = "/v2/realtime"
 
@@ -224,35 +222,12 @@ class AssemblyAIBatch(ProfileBatch):
             options=options,
             keyterms=tuple(terms),
         )
-        flow = super().recognise(audio, settings)
         try:
-            step = next(flow)
-            while True:
-                response = yield step
-                reason = _passing_failure(response)
-                if reason:
-                    return Recognition("", metadata={_FAILED: settings.redact(reason)})
-                step = flow.send(response)
-        except StopIteration as done:
-            result: Recognition = done.value
-            return result
-        finally:
-            flow.close()
-
-    def judge_result(self, recognition: Recognition) -> Verdict | None:
-        return Verdict.TRANSIENT if recognition.metadata and _FAILED in recognition.metadata else None
-
-
-def _passing_failure(response: HttpResponse | None) -> str:
-    """Why a job failed that may do better if it is submitted again; empty for whatever else was said."""
-    if response is None:
-        return ""
-    try:
-        reply = response.json()
-    except ValueError:
-        return ""
-    reason = reply.get("error") if isinstance(reply, dict) and reply.get("status") == "error" else None
-    return reason if isinstance(reason, str) and _PASSES.search(reason) else ""
+            return (yield from super().recognise(audio, settings))
+        except JobFailed as failed:
+            if _PASSES.search(failed.failure.message):
+                failed.failure.verdict = Verdict.TRANSIENT
+            raise
 
 
 def _load() -> tuple[Vendor, Profile]:

@@ -27,6 +27,7 @@ from ..protocol import (
     Failure,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Pcm,
     Recognition,
     Settings,
@@ -129,10 +130,10 @@ class AzureBatch(BatchProtocol):
 
     def parse(self, response: HttpResponse, settings: Settings) -> Recognition:
         reply = response.json()
-        recognition = self._service(settings).parse(_with_speakers(response, reply), settings)
         if isinstance(reply, dict) and reply.get("RecognitionStatus") == _SERVICE_ERROR:
-            recognition.metadata = {"RecognitionStatus": _SERVICE_ERROR}
-        return recognition
+            # the other statuses say that nobody spoke
+            raise JobFailed(Failure(f"the service failed (RecognitionStatus {_SERVICE_ERROR})", Verdict.TRANSIENT))
+        return self._service(settings).parse(_with_speakers(response, reply), settings)
 
     def recognise(self, audio: Pcm, settings: Settings) -> BatchFlow:
         token = settings.key if _way(settings) == "token" else ""
@@ -146,10 +147,6 @@ class AzureBatch(BatchProtocol):
 
     def failure(self, response: HttpResponse) -> Failure:
         return self._profile.failure(response)
-
-    def judge_result(self, recognition: Recognition) -> Verdict | None:
-        """``Error`` is a failure of the service inside a 200; the other statuses say that nobody spoke."""
-        return Verdict.TRANSIENT if recognition.metadata else None
 
     def check(self, settings: Settings) -> None:
         settings = _in_region(settings)

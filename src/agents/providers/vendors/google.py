@@ -22,6 +22,7 @@ from ..protocol import (
     Failure,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Pcm,
     Recognition,
     Settings,
@@ -89,12 +90,10 @@ class GoogleBatch(BatchProtocol):
                     " of Cloud Storage in the option bucket, or send shorter recordings"
                 )
             reply = yield from self._long(audio, settings, version, bucket)
-            if isinstance(reply, Recognition):
-                return reply
         return version.parse(_tidied(reply, settings), settings)
 
     def _long(self, audio: Pcm, settings: Settings, version: BatchProtocol, bucket: str) -> _Requests:
-        """The reply for a recording in a bucket; a :class:`Recognition` that holds an error that may pass."""
+        """The reply for a recording in a bucket."""
         template = version.request(Pcm(b"", audio.sample_rate, audio.channels), settings)
         headers = {name: value for name, value in template.headers.items() if name.lower() != "content-type"}
         storage = str(settings.options.get("storage_url") or "https://storage.googleapis.com").rstrip("/")
@@ -114,7 +113,11 @@ class GoogleBatch(BatchProtocol):
             response = yield HttpRequest("GET", poll + quote(str(job.get("name", ""))), headers)
             job = _job(response)
         yield HttpRequest("DELETE", f"{storage}/storage/v1/b/{quote(bucket, safe='')}/o/{name}", headers)
-        return _finished(job)
+        try:
+            return _finished(job)
+        except JobFailed as failed:
+            failed.failure.message = self._tokens.redact(failed.failure.message)
+            raise
 
     def failure(self, response: HttpResponse) -> Failure:
         verdict = judge_status(response.status)
@@ -131,9 +134,6 @@ class GoogleBatch(BatchProtocol):
         if response.status == 401 and self._tokens.refused():
             verdict = Verdict.TRANSIENT  # the token was an old one: the next attempt asks for another
         return Failure(message, verdict, status=response.status)
-
-    def judge_result(self, recognition: Recognition) -> Verdict | None:
-        return (recognition.metadata or {}).get("verdict")
 
     def check(self, settings: Settings) -> None:
         settings, version = self._meant(settings)
@@ -225,10 +225,11 @@ def _job(response: HttpResponse | None) -> dict[str, Any]:
 
 
 def _finished(job: dict[str, Any]) -> Any:
-    """The reply in a finished *job*; a :class:`Recognition` that holds an error that may pass.
+    """The reply in a finished *job*.
 
     Raises:
-        ValueError: the job failed for good.
+        JobFailed: it holds an error.
+        ValueError: it holds neither.
     """
     error, reply = _mapping(job.get("error")), _mapping(job.get("response"))
     if isinstance(reply.get("results"), dict):  # of version 2, by file
@@ -241,9 +242,8 @@ def _finished(job: dict[str, Any]) -> Any:
         if not isinstance(job.get("response"), dict):
             raise ValueError("the operation ended without a response")
         return reply
-    if error.get("code") in _CODES_THAT_MAY_PASS:
-        return Recognition("", metadata={"verdict": Verdict.TRANSIENT, "message": error.get("message")})
-    raise ValueError(f"the job failed: {error.get('message')}")
+    verdict = Verdict.TRANSIENT if error.get("code") in _CODES_THAT_MAY_PASS else Verdict.PERMANENT
+    raise JobFailed(Failure(f"the job failed: {error.get('message')}", verdict))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
