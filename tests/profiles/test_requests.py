@@ -15,6 +15,7 @@ from agents.providers.protocol import (
     ConnectRequest,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Pcm,
     Settings,
     Verdict,
@@ -423,8 +424,9 @@ def until_the_poll() -> Any:
 
 
 def test_a_job_that_failed_says_why_without_the_key() -> None:
-    with pytest.raises(ValueError, match=r"the job failed: no speech for \*\*\*"):
+    with pytest.raises(JobFailed, match=r"the job failed: no speech for \*\*\*") as raised:
         until_the_poll().send(reply(status="error", error="no speech for k-1234"))
+    assert raised.value.failure.verdict is Verdict.PERMANENT
 
 
 def test_a_job_that_is_never_done_is_given_up() -> None:
@@ -434,8 +436,10 @@ def test_a_job_that_is_never_done_is_given_up() -> None:
     flow.send(reply(status="queued"))
     flow.send(None)
     flow.send(reply(status="queued"))
-    with pytest.raises(ValueError, match="not done after 3 polls"):
+    with pytest.raises(JobFailed, match="not done after 3 polls") as raised:
         flow.send(None)
+    assert raised.value.failure.verdict is Verdict.TRANSIENT
+    assert raised.value.failure.detail == {"timeout": True}
 
 
 def test_forms_carry_fields_in_their_order() -> None:

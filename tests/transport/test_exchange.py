@@ -16,12 +16,22 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer, unused_port
+from livekit.agents import APIError
 
 from agents.providers.base import ConfigurationError
-from agents.providers.protocol import Failure, FormField, HttpRequest, HttpResponse, Settings, Verdict, Wait
+from agents.providers.protocol import (
+    Failure,
+    FormField,
+    HttpRequest,
+    HttpResponse,
+    JobFailed,
+    Settings,
+    Verdict,
+    Wait,
+)
 from agents.providers.redaction import Secret
 from agents.providers.transport.exchange import exchange, run_flow
-from agents.providers.transport.failures import ConnectionFailed
+from agents.providers.transport.failures import ConnectionFailed, api_error
 
 KEY = "key-4711-very-secret"
 TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -459,6 +469,28 @@ class TestFlow:
         for error in (ConfigurationError("no such option"), ZeroDivisionError()):
             with pytest.raises(type(error)):
                 await run_flow(flow(error), session, settings=settings("http://h/"), timeout=TIMEOUT)
+
+    @pytest.mark.parametrize("verdict", [Verdict.TRANSIENT, Verdict.PERMANENT])
+    async def test_a_job_that_failed_keeps_the_vendors_verdict(
+        self, serve: Serve, session: aiohttp.ClientSession, verdict: Verdict
+    ) -> None:
+        async def answer(request: web.Request) -> web.Response:
+            return web.json_response({"job": "failed"})
+
+        url = await serve(answer)
+
+        def flow() -> Generator[Any, Any, str]:
+            yield post(url)
+            raise JobFailed(Failure(f"the job failed: {KEY} was busy", verdict, retry_after=2.0))
+
+        with pytest.raises(ConnectionFailed) as caught:
+            await run_flow(flow(), session, settings=settings(url), timeout=TIMEOUT)
+        found = caught.value.failure
+        assert (found.message, found.verdict, found.retry_after) == ("the job failed: *** was busy", verdict, 2.0)
+        assert caught.value.__context__ is None
+        error = api_error(found, vendor="acme", settings=settings(url))
+        assert type(error) is APIError
+        assert error.retryable is (verdict is Verdict.TRANSIENT)
 
     async def test_a_flow_that_polls_for_ever_ends_with_the_total_time(
         self, serve: Serve, session: aiohttp.ClientSession

@@ -18,6 +18,7 @@ from agents.providers.protocol import (
     Finished,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Partial,
     Pcm,
     ProtocolError,
@@ -295,20 +296,21 @@ def test_a_recording_is_uploaded_submitted_and_polled() -> None:
 
 
 def test_a_language_is_detected_when_none_is_given() -> None:
-    failed = {"status": "error", "error": "Internal server error, please try again"}
+    done = {"status": "completed", "text": ""}
     for unset in ({"language": None}, {"options": {"language_detection": True}}):
-        _, asked = job({"upload_url": "u"}, {"id": "7"}, failed, **unset)
+        _, asked = job({"upload_url": "u"}, {"id": "7"}, done, **unset)
         assert isinstance(asked[1].body, bytes)
         assert json.loads(asked[1].body) == {"audio_url": "u", "language_detection": True}
 
 
 def test_a_failed_job_is_tried_again_only_when_that_may_help() -> None:
-    batch = find_vendor("assemblyai").batch
-    assert batch is not None
-    result, _ = job({"upload_url": "u"}, {"id": "7"}, {"status": "error", "error": "Server error, try again"})
-    assert batch.judge_result(result) is Verdict.TRANSIENT
-    with pytest.raises(ValueError, match="Download error"):
-        job({"upload_url": "u"}, {"id": "7"}, {"status": "error", "error": "Download error, unable to open"})
+    for reason, verdict in (
+        ("Server error, try again", Verdict.TRANSIENT),
+        ("Download error, unable to open", Verdict.PERMANENT),
+    ):
+        with pytest.raises(JobFailed, match=f"AssemblyAI: the job failed: {reason}") as raised:
+            job({"upload_url": "u"}, {"id": "7"}, {"status": "error", "error": reason})
+        assert raised.value.failure.verdict is verdict
 
 
 _JSON = st.recursive(

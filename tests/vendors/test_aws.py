@@ -29,6 +29,7 @@ from agents.providers.protocol import (
     Failure,
     Final,
     HttpResponse,
+    JobFailed,
     Partial,
     Pcm,
     ProtocolError,
@@ -343,12 +344,26 @@ def test_the_transcript_is_fetched_unsigned_and_the_recording_deleted() -> None:
     assert (word.text, word.start, word.end, word.confidence, word.speaker) == ("Hello.", 0.5, 0.9, 0.9, "spk_1")
 
 
-def test_a_job_that_fails_says_why_after_the_recording_is_deleted() -> None:
+@pytest.mark.parametrize(
+    ("reason", "verdict"),
+    [
+        ("The media format provided does not match the detected media format", Verdict.PERMANENT),
+        (
+            "The input media file length is too small. Check the length of the file and try your request again.",
+            Verdict.PERMANENT,
+        ),
+        (None, Verdict.PERMANENT),
+        ("Internal failure. Please try your request again.", Verdict.TRANSIENT),
+        ("The service is temporarily unavailable", Verdict.TRANSIENT),
+    ],
+)
+def test_a_job_that_fails_says_why_after_the_recording_is_deleted(reason: str | None, verdict: Verdict) -> None:
     flow, _, _ = begun()
-    delete = polled(flow, TranscriptionJobStatus="FAILED", FailureReason="The media format is wrong")
+    delete = polled(flow, TranscriptionJobStatus="FAILED", FailureReason=reason)
     assert delete.method == "DELETE"
-    with pytest.raises(ValueError, match="the job failed: The media format is wrong"):
+    with pytest.raises(JobFailed, match=f"the job failed: {reason}") as raised:
         flow.send(answer(b"", 204))
+    assert raised.value.failure.verdict is verdict
 
 
 @pytest.mark.parametrize("reply", [[], {}, {"TranscriptionJob": 5}, {"TranscriptionJob": {}}])

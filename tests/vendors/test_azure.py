@@ -27,6 +27,7 @@ from agents.providers.protocol import (
     Finished,
     HttpRequest,
     HttpResponse,
+    JobFailed,
     Partial,
     Pcm,
     ProtocolError,
@@ -429,12 +430,13 @@ def test_a_url_for_short_audio_is_spoken_to_as_such(name: str) -> None:
 def test_nothing_recognised_is_an_empty_text(status: str) -> None:
     reply = _reply({"RecognitionStatus": status, "Offset": 0, "Duration": 1000})
     recognition = _batch("azure_short_audio").parse(reply, _settings(url=SHORT))
-    assert (recognition.text, _batch().judge_result(recognition)) == ("", None)
+    assert recognition.text == ""
 
 
 def test_an_error_of_the_service_is_worth_another_try() -> None:
-    recognition = _batch().parse(_reply({"RecognitionStatus": "Error"}), _settings(url=SHORT))
-    assert _batch().judge_result(recognition) is Verdict.TRANSIENT
+    with pytest.raises(JobFailed, match="RecognitionStatus Error") as raised:
+        _batch().parse(_reply({"RecognitionStatus": "Error"}), _settings(url=SHORT))
+    assert raised.value.failure.verdict is Verdict.TRANSIENT
 
 
 def test_ticks_and_milliseconds() -> None:

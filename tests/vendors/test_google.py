@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 from agents.providers.adapters import CustomHTTPSTTAdapter
 from agents.providers.base import ConfigurationError, STTConfig
 from agents.providers.factory import ProviderFactory
-from agents.providers.protocol import HttpRequest, HttpResponse, Pcm, Recognition, Settings, Verdict, Wait
+from agents.providers.protocol import (
+    HttpRequest,
+    HttpResponse,
+    JobFailed,
+    Pcm,
+    Recognition,
+    Settings,
+    Verdict,
+    Wait,
+)
 from agents.providers.redaction import Secret
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.vendors import _google_tokens, find_vendor, google
@@ -181,7 +190,7 @@ def test_the_factory_builds_it_and_it_does_not_stream() -> None:
     assert isinstance(adapter, CustomHTTPSTTAdapter) and adapter.endpoint_url == V1
     assert "PRIVATE" not in repr(adapter) and "g-secret" not in repr(config) + repr(adapter)
     assert find_vendor("auto", url=V2).name == "google"
-    with pytest.raises(ConfigurationError, match="must be one of 'batch'"):
+    with pytest.raises(ConfigurationError, match="no streaming recognition here: it streams by gRPC only"):
         ProviderFactory.create_stt(STTConfig(provider="google", api_key="k", metadata={"mode": "stream"}))
 
 
@@ -503,15 +512,18 @@ def test_an_operation_that_fails_may_pass(protocol: google.GoogleBatch, outcome:
     flow = long_flow(protocol)
     flow.send(answer({}))
     flow.send(answer({"name": "1", "done": True, **outcome}))
-    assert protocol.judge_result(end_of(flow, {})) is Verdict.TRANSIENT
+    with pytest.raises(JobFailed, match="the job failed: busy") as raised:
+        flow.send(answer({}))
+    assert raised.value.failure.verdict is Verdict.TRANSIENT
 
 
 def test_an_operation_that_fails_for_good_says_why(protocol: google.GoogleBatch) -> None:
     flow = long_flow(protocol)
     flow.send(answer({}))
-    flow.send(answer({"name": "1", "done": True, "error": {"code": 3, "message": "bad encoding"}}))
-    with pytest.raises(ValueError, match="the job failed: bad encoding"):
+    flow.send(answer({"name": "1", "done": True, "error": {"code": 3, "message": "bad encoding of ya29.a"}}))
+    with pytest.raises(JobFailed, match=r"the job failed: bad encoding of \*\*\*") as raised:
         flow.send(answer({}))
+    assert raised.value.failure.verdict is Verdict.PERMANENT
 
 
 @pytest.mark.parametrize(

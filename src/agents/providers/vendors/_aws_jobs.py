@@ -31,8 +31,8 @@ __all__ = ["AmazonBatch"]
 
 _LOOK_AGAIN_SECONDS = 0.02
 _POLL_SECONDS = (1.0, 2.0, 3.0, 5.0)
-# The reasons in the API's documentation (botocore, TranscriptionJob.FailureReason) are all about the recording,
-# and "try your request again" is said of one that is too short (awsdocs/amazon-transcribe-developer-guide issue 12).
+# The reasons in the API's documentation (botocore, TranscriptionJob.FailureReason) are all about the recording;
+# "try your request again" is said of one that is too short (awsdocs/amazon-transcribe-developer-guide#12).
 _PASSES = re.compile(r"internal|unavailable|throttl|timed? ?out", re.IGNORECASE)
 _XML_ERROR = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
 
