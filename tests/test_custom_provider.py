@@ -202,13 +202,11 @@ def test_an_unknown_vendor_or_profile_is_refused() -> None:
 @pytest.mark.parametrize(
     "create",
     [
-        lambda: CustomProviderFactory.create_http_llm(LLMConfig("custom_http")),
-        lambda: CustomProviderFactory.create_websocket_llm(LLMConfig("custom_ws")),
         lambda: CustomProviderFactory.create_http_tts(TTSConfig("custom_http")),
         lambda: CustomProviderFactory.create_websocket_tts(TTSConfig("custom_ws")),
     ],
 )
-def test_language_models_and_voices_of_your_own_name_the_way_there_is(create: Any) -> None:
+def test_voices_of_your_own_name_the_way_there_is(create: Any) -> None:
     with pytest.raises(NotBuiltYetError) as raised:
         create()
     message = str(raised.value)

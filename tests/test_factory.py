@@ -13,7 +13,12 @@ from livekit.agents import llm, stt, tts
 from livekit.plugins import deepgram, openai
 
 from agents.providers import factory
-from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
+from agents.providers.adapters import (
+    CustomHTTPLLMAdapter,
+    CustomHTTPSTTAdapter,
+    CustomWebSocketSTTAdapter,
+    STTAdapter,
+)
 from agents.providers.base import (
     ConfigurationError,
     LLMConfig,
@@ -139,7 +144,7 @@ def test_a_configuration_of_another_kind_is_refused() -> None:
 def test_a_part_a_provider_does_not_have_is_refused_with_those_that_have_it() -> None:
     error = refusal(LLMConfig("deepgram"), "llm")
     assert str(error) == (
-        "provider 'deepgram' has no LLM, only STT. With LLM: azure, openai; "
+        "provider 'deepgram' has no LLM, only STT. With LLM: azure, custom_http, openai; "
         "and every LiveKit plugin that has one, as in 'livekit:NAME'"
     )
     assert error.key == "provider"
@@ -198,9 +203,41 @@ def test_a_plugin_may_be_replaced_by_another_provider() -> None:
 
 
 @pytest.mark.parametrize("provider", ["custom_http", "custom_ws"])
-def test_custom_language_models_and_voices_are_not_built_yet(provider: str) -> None:
-    assert isinstance(refusal(LLMConfig(provider), "llm"), NotBuiltYetError)
+def test_custom_voices_are_not_built_yet(provider: str) -> None:
     assert isinstance(refusal(TTSConfig(provider), "tts"), NotBuiltYetError)
+
+
+def test_a_language_model_over_a_websocket_is_not_built_and_what_is_instead_is_named() -> None:
+    error = refusal(LLMConfig("custom_ws"), "llm")
+    assert isinstance(error, NotBuiltYetError) and error.key == "provider"
+    assert "provider='custom_http' with metadata={'endpoint_url'" in str(error) and "_send_messages" in str(error)
+
+
+async def test_a_language_model_of_ones_own_is_built() -> None:
+    metadata = {"endpoint_url": "https://llm.example/v1", "options": {"temperature": 0}, "request_timeout": "20"}
+    built = ProviderFactory.create_llm(LLMConfig("custom_http", model="m", api_key=KEY, metadata=metadata))
+    assert type(built) is CustomHTTPLLMAdapter and isinstance(built, llm.LLM)
+    assert (built.model, built.provider, built.request_timeout) == ("m", "llm.example", 20.0)
+    assert built.endpoint_url == "https://llm.example/v1/chat/completions"
+    await built.aclose()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "key"),
+    [
+        ({"endpoint_url": "https://llm.example/v1", "url": "x"}, "metadata.url"),
+        ({"endpoint_url": "ws://llm.example/v1"}, "metadata.endpoint_url"),
+        ({"endpoint_url": "https://llm.example/v1", "protocol": "opena"}, "metadata.protocol"),
+        ({"endpoint_url": "https://llm.example/v1", "options": 7}, "metadata.options"),
+        ({"endpoint_url": "https://llm.example/v1", "text_path": "a["}, "metadata.text_path"),
+        ({"endpoint_url": "https://llm.example/v1", "strict_tools": "no"}, "metadata.strict_tools"),
+        ({"endpoint_url": "https://llm.example/v1", "read_timeout": "soon"}, "metadata.read_timeout"),
+    ],
+)
+def test_a_language_model_of_ones_own_that_cannot_work_points_at_the_setting(
+    metadata: dict[str, Any], key: str
+) -> None:
+    assert refusal(LLMConfig("custom_http", metadata=metadata), "llm").key == key
 
 
 def test_a_missing_variable_is_refused_by_name_and_setting() -> None:
@@ -396,7 +433,7 @@ async def test_a_profile_beside_the_file_is_used(tmp_path: Path) -> None:
         ),
         (
             "llm:\n  provider: custom_http\n",
-            ":2: in llm: Voxport has no adapter for a custom HTTP language model yet.",
+            ":1: in llm: metadata['endpoint_url'] is missing: ",
         ),
         (
             "llm:\n  provider: openai\n",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from .adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
+from .adapters import CustomHTTPLLMAdapter, CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
 from .base import (
     ConfigurationError,
     LLMConfig,
@@ -81,14 +81,23 @@ class CustomProviderFactory:
         return _build(CustomWebSocketSTTAdapter, "ws_url", config)
 
     @staticmethod
-    def create_http_llm(config: LLMConfig) -> NoReturn:
-        """Raises NotBuiltYetError, which names the alternative."""
-        raise _not_built_yet("HTTP language model")
+    def create_http_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
+        """A language model over HTTP; ``metadata["endpoint_url"]`` says where.
+
+        Raises:
+            ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
+        """
+        return _build_llm(config)
 
     @staticmethod
     def create_websocket_llm(config: LLMConfig) -> NoReturn:
-        """Raises NotBuiltYetError, which names the alternative."""
-        raise _not_built_yet("WebSocket language model")
+        """Raises NotBuiltYetError, which names the alternative: no protocol is common to language models."""
+        raise NotBuiltYetError(
+            "there is no common WebSocket protocol for language models: use provider='custom_http' with "
+            "metadata={'endpoint_url': …}, or a subclass of CustomHTTPLLMAdapter whose _send_messages talks "
+            "over the WebSocket",
+            key="provider",
+        )
 
     @staticmethod
     def create_http_tts(config: TTSConfig) -> NoReturn:
@@ -320,6 +329,27 @@ def _build(
     construct: Callable[..., _Adapter] = adapter
     try:
         return construct(url, api_key=config.key, language=config.language, model=config.model, **settings)
+    except ConfigurationError as error:
+        name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
+        if error.key is None and name in config.metadata:
+            error.key = f"metadata.{name}"
+        raise
+
+
+def _build_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
+    """The language model that *config* describes."""
+    config = config.resolved()
+    check_metadata(config, {*parameter_names(CustomHTTPLLMAdapter)} - {"model"}, of=CustomHTTPLLMAdapter.__name__)
+    settings = {name: _typed(name, value) for name, value in config.metadata.items() if value is not None}
+    settings.pop("api_key", None)
+    url = settings.pop("endpoint_url", None)
+    if not url:
+        raise ConfigurationError(
+            "metadata['endpoint_url'] is missing: give the URL of the service, like \"https://host/v1\"",
+            key="metadata",
+        )
+    try:
+        return CustomHTTPLLMAdapter(url, api_key=config.key, model=config.model, **settings)
     except ConfigurationError as error:
         name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
         if error.key is None and name in config.metadata:

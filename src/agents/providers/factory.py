@@ -56,7 +56,7 @@ _BUILT_IN: Mapping[str, Any] = {
 }
 
 # They answer for these parts, but only to say what to use until there is an adapter.
-_NOT_BUILT_YET = {("custom_http", "llm"), ("custom_ws", "llm"), ("custom_http", "tts"), ("custom_ws", "tts")}
+_NOT_BUILT_YET = {("custom_ws", "llm"), ("custom_http", "tts"), ("custom_ws", "tts")}
 
 _registered: dict[str, Any] = {}
 

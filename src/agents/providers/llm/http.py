@@ -39,6 +39,8 @@ logger = logging.getLogger("agents.providers.llm")
 
 _OPENAI = "api.openai.com"
 
+_MAX_GREETING_BYTES = 64 * 1024
+
 
 @dataclass(slots=True)
 class LLMStats:
@@ -126,6 +128,8 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         check_url(url, setting="endpoint_url", schemes=schemes, has_key=self._carries_credentials())
         self._model = model or None
         self._options = dict(options or {})
+        if not isinstance(strict_tools, (bool, type(None))):
+            raise ConfigurationError(f"strict_tools must be true or false, not {strict_tools!r}")
         self._strict_tools = self._host == _OPENAI if strict_tools is None else strict_tools
         self.thinking_tags = _checked_tags(thinking_tags)
         self.request_timeout = positive_seconds(request_timeout, setting="request_timeout")
@@ -264,7 +268,11 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
             return
         timeout = aiohttp.ClientTimeout(total=self._connect_timeout)
         async with self.session.get(self.endpoint_url, allow_redirects=False, timeout=timeout) as reply:
-            await reply.content.read(2**16)
+            size = 0
+            async for piece in reply.content.iter_any():
+                size += len(piece)
+                if size > _MAX_GREETING_BYTES:  # not worth reading; the name is resolved, at least
+                    break
 
     async def aclose(self) -> None:
         """Close the connections, unless the session was given."""
