@@ -183,7 +183,7 @@ async def test_a_session_without_a_vad_is_deaf_as_the_page_says() -> None:
     errors: list[object] = []
     listener = Listener()
     adapter = CustomHTTPSTTAdapter("http://127.0.0.1:9/")
-    session: AgentSession[Any] = AgentSession(stt=adapter, vad=None)
+    session: AgentSession[Any] = AgentSession(stt=adapter, vad=None, session_close_transcript_timeout=0.1)
     session.on("error", errors.append)
     session.input.audio = microphone = Microphone(Clock(), 0.0)
     logging.getLogger("livekit.agents").addHandler(listener)
