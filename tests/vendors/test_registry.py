@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import agents.providers.vendors as vendors
 from agents.providers.base import ConfigurationError
 from agents.providers.profiles import Profile, ProfileBatch, ProfileStreaming, find_problems
-from agents.providers.protocol import Conversation, ProtocolError, Settings
 from agents.providers.vendors import Vendor, find_vendor, vendor_names
 
 FOLDER = Path(vendors.__file__).parent
@@ -158,56 +155,3 @@ def test_importing_the_registry_loads_no_profile() -> None:
         "assert not {'yaml', 'pydantic', 'jmespath', 'numpy', 'agents.providers.profiles'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-# --- nothing a vendor sends may crash a stream ---
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def talk(name: str) -> Conversation | None:
-    vendor = find_vendor(name)
-    return vendor.streaming.converse(Settings("ws://localhost", language="en")) if vendor.streaming else None
-
-
-def swallow(conversation: Conversation, raw: str | bytes) -> None:
-    try:
-        conversation.receive(raw)
-    except ProtocolError:
-        pass
-
-
-@pytest.mark.parametrize("name", NAMES)
-@given(raw=st.binary(max_size=40) | st.text(max_size=40))
-def test_arbitrary_bytes_raise_nothing_but_protocol_errors(name: str, raw: str | bytes) -> None:
-    if conversation := talk(name):
-        swallow(conversation, raw)
-
-
-def known_keys(name: str) -> list[str]:
-    """Words of the profile's paths and cases: what makes an arbitrary message reach the rules."""
-    import re
-
-    return sorted(set(re.findall(r"[A-Za-z_]{2,}", (FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@given(data=st.data())
-def test_arbitrary_messages_raise_nothing_but_protocol_errors(name: str, data: st.DataObject) -> None:
-    import orjson
-
-    word = st.sampled_from(known_keys(name))
-    value = st.recursive(
-        JSON | word,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(word, inner, max_size=6),
-        max_leaves=15,
-    )
-    conversation = talk(name)
-    if conversation is None:
-        return
-    for message in data.draw(st.lists(st.dictionaries(word | st.just("type"), value, max_size=8), max_size=3)):
-        swallow(conversation, orjson.dumps(message))
