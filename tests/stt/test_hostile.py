@@ -154,7 +154,7 @@ async def test_endless_finals_wait_until_somebody_reads() -> None:
     async def never_stops(connection: Connection) -> None:
         await connection.receive_seconds(0.2)
         while not stop.is_set():
-            await connection.final("blah")
+            await connection.final("blah " * 200)  # the buffers of both sockets are full after fewer of them
 
     async with VendorServer(never_stops) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport:

@@ -186,8 +186,9 @@ def frames(pcm: bytes, *, rate: int = RATE, channels: int = 1, ms: int = 50) -> 
 async def events_until(stream: Any, count: int, kind: str) -> list[Any]:
     """Read events until *count* of *kind* came."""
     got = []
-    while sum(event.type.value == kind for event in got) < count:
+    while count:
         got.append(await asyncio.wait_for(stream.__anext__(), 10))
+        count -= got[-1].type.value == kind
     return got
 
 
