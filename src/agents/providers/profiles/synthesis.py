@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ..base import ConfigurationError
-from ..protocol import HttpRequest, HttpResponse, Settings, SynthesisForm, SynthesisProtocol, form_of
+from ..protocol import HttpRequest, HttpResponse, Settings, SynthesisForm, SynthesisProtocol, form_of, is_page
 from .options import Service, check_options, unknown_option
 from .parts import Auth
 from .requests import (
@@ -72,8 +72,7 @@ class ProfileSynthesis(SynthesisProtocol):
         audio = self._synthesis.audio
         declared = declared_form(audio, settings)
         said = response.headers.get("content-type", "")
-        form = form_of(said, declared)  # refuses an answer that is no audio
-        return form if audio.content_type else declared
+        return form_of(said, declared) if audio.content_type or is_page(said) else declared
 
     def describe(self) -> Mapping[str, Any]:
         return self.profile.model_dump(mode="json", by_alias=True, exclude_unset=True)

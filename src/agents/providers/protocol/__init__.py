@@ -31,7 +31,7 @@ from .events import (
     Usage,
     Word,
 )
-from .media import form_of, is_audio
+from .media import form_of, is_audio, is_page
 from .policy import Backoff, Verdict, judge_close, judge_status, retry_after_seconds
 from .settings import Settings
 from .streaming import (
@@ -104,6 +104,7 @@ __all__ = [
     "Word",
     "form_of",
     "is_audio",
+    "is_page",
     "judge_close",
     "judge_status",
     "retry_after_seconds",

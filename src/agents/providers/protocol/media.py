@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .synthesis import SynthesisForm
 
-__all__ = ["BARE", "form_of", "is_audio"]
+__all__ = ["BARE", "form_of", "is_audio", "is_page"]
 
 _SAME = {
     "audio/raw": "audio/pcm",
@@ -81,6 +81,12 @@ def is_audio(media_type: str) -> bool:
     """Whether *media_type* names audio that can be read."""
     kind = media_type.partition(";")[0].strip().lower()
     return _SAME.get(kind, kind) in _KNOWN
+
+
+def is_page(media_type: str) -> bool:
+    """Whether *media_type* names what errors come as: an HTML page, or JSON."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml", "application/json") or kind.endswith("+json")
 
 
 def _parameters(text: str) -> dict[str, str]:

@@ -1,0 +1,115 @@
+"""One text spoken over HTTP, as LiveKit's ``ChunkedStream``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import aiohttp
+from livekit.agents import APIError, APIStatusError, tts
+from livekit.agents.types import APIConnectOptions
+from livekit.agents.utils import shortuuid
+
+from ..protocol import Failure, Settings, Verdict
+from ..transport.failures import ConnectionFailed, failure_of_exception
+
+if TYPE_CHECKING:
+    from .http import CustomHTTPTTSAdapter
+
+__all__ = ["HTTPSpeechStream", "without_text"]
+
+logger = logging.getLogger("agents.providers.tts")
+
+# What a subclass' own request can meet on the way, besides bugs.
+_TRANSPORT_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, TimeoutError, ConnectionError, ssl.SSLError)
+
+_PHRASE_WORDS = 3
+"""So many words of the text in a row are the text; fewer are words that anybody may use."""
+
+
+class HTTPSpeechStream(tts.ChunkedStream):
+    """Made by :meth:`.CustomHTTPTTSAdapter.synthesize`. LiveKit calls :meth:`_run` once for every attempt.
+
+    LiveKit also retries after a failure in mid-speech, and would say the beginning again. Here an attempt that
+    failed after audio was heard is the last: its error is not retryable.
+    """
+
+    def __init__(
+        self, adapter: CustomHTTPTTSAdapter, text: str, *, conn_options: APIConnectOptions, settings: Settings
+    ) -> None:
+        self._adapter = adapter
+        self._settings = settings
+        super().__init__(tts=adapter, input_text=text, conn_options=conn_options)
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        adapter, text = self._adapter, self._input_text
+        output_emitter.initialize(
+            request_id=shortuuid(),
+            sample_rate=adapter.sample_rate,
+            num_channels=1,
+            mime_type="audio/pcm",
+        )
+        if not text.strip():
+            return  # nothing to say, and LiveKit expects nothing
+        adapter.stats.segments += 1
+        adapter.stats.characters += len(text)
+        try:
+            error = await self._speak(output_emitter)
+        except asyncio.CancelledError:
+            adapter.stats.cancelled += 1
+            raise
+        if error is None:
+            return
+        heard = output_emitter.pushed_duration() > 0
+        adapter.stats.count_failure(retryable=error.retryable, after_audio=heard)
+        if heard:
+            error.retryable = False
+        raise error from None
+
+    async def _speak(self, output_emitter: tts.AudioEmitter) -> APIError | None:
+        """Have the text spoken; return why it failed, so that what is raised has no cause to print."""
+        adapter, settings = self._adapter, self._settings
+        try:
+            async with aclosing(adapter._speech(self._input_text, settings, self._conn_options)) as speech:
+                async for pcm in speech:
+                    output_emitter.push(pcm)
+                    adapter.stats.audio_seconds += len(pcm) / (2 * adapter.sample_rate)
+            output_emitter.end_input()
+            await output_emitter.join()
+            if output_emitter.pushed_duration() > 0:
+                return None
+            failure = Failure("the answer holds no audio", detail={"malformed": True})
+        except APIError as typed:
+            return _told(typed, self._input_text)
+        except ConnectionFailed as failed:
+            failure = failed.failure
+        except ValueError as wrong:  # not the audio it said it was
+            failure = Failure(str(wrong), Verdict.PERMANENT, detail={"malformed": True})
+        except _TRANSPORT_ERRORS as raw:
+            failure = failure_of_exception(raw, settings, doing="receiving audio")
+        return _told(adapter._api_error(failure, settings), self._input_text)
+
+
+def _told(error: APIError, text: str) -> APIError:
+    """*error* without *text*, and never as a 499, of which LiveKit says nothing to anybody."""
+    error.message = without_text(error.message, text)
+    error.args = (error.message,)
+    error.body = None
+    if isinstance(error, APIStatusError) and error.status_code == 499:
+        error.status_code = 503
+    return error
+
+
+def without_text(message: str, text: str) -> str:
+    """*message* without the *text* it may repeat: users' words reach no log. Three words in a row are enough."""
+    words = text.split()
+    if text.strip() and text.strip() in message:
+        message = message.replace(text.strip(), "…")
+    for start in range(len(words) - _PHRASE_WORDS + 1):
+        phrase = r"\s+".join(map(re.escape, words[start : start + _PHRASE_WORDS]))
+        message = re.sub(phrase, "…", message)
+    return message

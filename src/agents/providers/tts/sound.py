@@ -1,0 +1,147 @@
+"""From what a vendor sends to signed 16-bit mono PCM at the adapter's rate, piece by piece.
+
+LiveKit wants one rate for all the audio of an adapter. What comes at another is resampled here, so that it is
+neither too high nor too short: a WAV header, a ``rate`` in a media type or a vendor's message says which it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import av
+from livekit.agents.utils import codecs
+
+from ..protocol import SynthesisForm
+from ..protocol.media import BARE
+from .samples import downmixed, mulaw_to_pcm
+from .wav import WavReader
+
+__all__ = ["SoundReader", "decoded"]
+
+
+class SoundReader:
+    """Reads bare samples and WAV files; the event loop needs no other thread for them.
+
+    Args:
+        form: ``audio/pcm``, ``audio/basic`` (µ-law) or ``audio/wav``.
+        sample_rate: Hz of what is given out.
+    """
+
+    def __init__(self, form: SynthesisForm, sample_rate: int) -> None:
+        self._form = form
+        self._sample_rate = sample_rate
+        self._wav = WavReader() if form.mime_type == "audio/wav" else None
+        self._width = form.channels * (1 if form.mime_type == "audio/basic" else 2)
+        self._held = b""
+        self._resampler: av.AudioResampler | None = None
+        if self._wav is None and form.sample_rate != sample_rate:
+            self._resampler = _resampler(sample_rate)
+
+    def push(self, data: bytes) -> bytes:
+        """The PCM that is complete with *data*; half a sample waits for the rest of it.
+
+        Raises:
+            ValueError: *data* is not of the form.
+        """
+        if self._wav is not None:
+            return self._from_wav(self._wav, data)
+        data = self._held + data if self._held else data
+        whole = len(data) - len(data) % self._width
+        self._held = data[whole:]
+        samples = data[:whole]
+        if self._form.mime_type == "audio/basic":
+            samples = mulaw_to_pcm(samples)
+        return self._resampled(downmixed(samples, self._form.channels), self._form.sample_rate)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it is a WAV file that promised more than has come."""
+        return self._wav is not None and self._wav.is_cut_off
+
+    def rest(self) -> bytes:
+        """What the resampler still holds, at the end."""
+        if self._resampler is None:
+            return b""
+        rest, self._resampler = _planes(self._resampler.resample(None)), None
+        return rest
+
+    def _from_wav(self, wav: WavReader, data: bytes) -> bytes:
+        begun = wav.has_begun
+        samples = wav.push(data)
+        if wav.has_begun and not begun and wav.sample_rate != self._sample_rate:
+            self._resampler = _resampler(self._sample_rate)
+        return self._resampled(downmixed(samples, wav.channels), wav.sample_rate) if samples else b""
+
+    def _resampled(self, samples: bytes, rate: int) -> bytes:
+        if self._resampler is None or not samples:
+            return samples
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
+        frame.sample_rate = rate
+        frame.planes[0].update(samples)
+        return _planes(self._resampler.resample(frame))
+
+
+def _resampler(rate: int) -> av.AudioResampler:
+    return av.AudioResampler(format="s16", layout="mono", rate=rate)
+
+
+def _planes(frames: list[av.AudioFrame]) -> bytes:
+    # a plane is padded for alignment: only its samples count
+    return b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)
+
+
+async def decoded(
+    pieces: AsyncIterator[bytes], form: SynthesisForm, sample_rate: int
+) -> AsyncGenerator[bytes, None]:
+    """The audio in *pieces*, which are of *form*, as PCM at *sample_rate*, while it comes.
+
+    Raises:
+        ValueError: it is not of that form, or breaks off; after what came before that.
+        Exception: whatever *pieces* raises, after what came before it.
+    """
+    read = _read if form.mime_type in BARE or form.mime_type == "audio/wav" else _decode
+    try:
+        async with aclosing(read(pieces, form, sample_rate)) as speech:
+            async for pcm in speech:
+                if pcm:
+                    yield pcm
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
+
+
+async def _read(
+    pieces: AsyncIterator[bytes], form: SynthesisForm, sample_rate: int
+) -> AsyncGenerator[bytes, None]:
+    reader = SoundReader(form, sample_rate)
+    async for piece in pieces:
+        yield reader.push(piece)
+    yield reader.rest()
+    if reader.is_cut_off:
+        raise ValueError("the WAV file breaks off")
+
+
+async def _decode(
+    pieces: AsyncIterator[bytes], form: SynthesisForm, sample_rate: int
+) -> AsyncGenerator[bytes, None]:
+    """By FFmpeg, in a thread that LiveKit's decoder has for it."""
+    decoder = codecs.AudioStreamDecoder(sample_rate=sample_rate, num_channels=1, format=form.mime_type)
+
+    async def feed() -> None:
+        try:
+            async for piece in pieces:
+                decoder.push(piece)
+        finally:
+            decoder.end_input()
+
+    feeding = asyncio.get_running_loop().create_task(feed(), name="voxport.decode")
+    try:
+        async for frame in decoder:
+            yield frame.data.tobytes()
+        await feeding
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        await decoder.aclose()
