@@ -7,7 +7,7 @@ import concurrent.futures
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import jwt
@@ -15,6 +15,7 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.oauth2.credentials import Credentials
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ from agents.providers.protocol import (
 )
 from agents.providers.redaction import Secret
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
-from agents.providers.vendors import _google_tokens, find_vendor, google
+from agents.providers.vendors import _google_accounts, _google_tokens, find_vendor, google
 
 V1 = "https://speech.googleapis.com/v1/speech:recognize"
 V2 = "https://eu-speech.googleapis.com/v2/projects/p/locations/eu/recognizers/_:recognize"
@@ -52,11 +53,26 @@ ACCOUNT = {
     "client_email": "voice@p.iam.gserviceaccount.com",
     "token_uri": "https://oauth2.googleapis.com/token",
 }
+LOGIN = {  # as gcloud auth application-default login writes it
+    "account": "",
+    "client_id": "764086051850-x.apps.googleusercontent.com",
+    "client_secret": "d-secret-of-gcloud",
+    "quota_project_id": "billed",
+    "refresh_token": "1//03refresh-me",
+    "type": "authorized_user",
+    "universe_domain": "googleapis.com",
+}
 
 
 @pytest.fixture(autouse=True)
-def no_credentials_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+def no_credentials_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where gcloud would leave a login."""
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_QUOTA_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "gcloud"
+    folder.mkdir()
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(folder))
+    return folder / "application_default_credentials.json"
 
 
 @pytest.fixture
@@ -152,9 +168,17 @@ def test_version_2_is_asked_by_its_url_or_in_a_project(
         ({"api_key": None}, "needs credentials: pass api_key or set GOOGLE_API_KEY, or name the key file"),
         ({"language": None}, "name the language"),
         ({"options": {"keyterms": []}}, "no option 'keyterms'"),
-        ({"options": {"bucket": "b"}}, "bucket needs a service account"),
+        ({"options": {"bucket": "b"}}, "bucket needs a service account or a login"),
         ({"options": {"credentials": "/nowhere/key.json"}}, r"cannot be read \(No such file.*/nowhere/key.json"),
-        ({"options": {"credentials": {"type": "authorized_user"}}}, "no key of a service account"),
+        (
+            {"options": {"credentials": {"type": "external_account"}}},
+            "neither the key of a service account nor a login .its type is 'external_account'.: .* gcloud auth",
+        ),
+        (
+            {"options": {"credentials": {**LOGIN, "refresh_token": ""}}},
+            "lacks refresh_token: run gcloud auth application-default login",
+        ),
+        ({"options": {"credentials": {**LOGIN, "token_uri": "http://evil.example/t"}}}, "must start with https"),
         ({"options": {"credentials": {**ACCOUNT, "client_email": ""}}}, "lacks client_email"),
         (
             {"options": {"credentials": {**ACCOUNT, "private_key": "sk-private"}}},
@@ -179,7 +203,7 @@ def test_pyjwt_is_asked_for_when_it_is_missing(
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(_google_tokens.importlib, "import_module", missing)
+    monkeypatch.setattr(_google_accounts.importlib, "import_module", missing)
     with pytest.raises(ConfigurationError, match=r'pip install "voxport\[google\]"'):
         protocol.check(settings(options={"credentials": {**ACCOUNT, "private_key_id": "another"}}))
 
@@ -419,8 +443,94 @@ def test_error_bodies_of_others_do_no_harm(protocol: google.GoogleBatch, reply: 
 
 def test_the_token_endpoints_reason_is_told(protocol: google.GoogleBatch) -> None:
     failure = protocol.failure(answer({"error": "invalid_grant", "error_description": "Invalid JWT"}, 400))
-    assert failure.message == "the service account is refused: invalid_grant: Invalid JWT"
+    assert failure.message == "the credentials are refused: invalid_grant: Invalid JWT"
     assert failure.verdict is Verdict.PERMANENT
+
+
+# --- logins ---
+
+
+class Recorded:
+    """google-auth's transport: what was sent, and a token for an answer."""
+
+    status = 200
+    headers: ClassVar[dict[str, str]] = {}
+    data = b'{"access_token": "ya29.b", "expires_in": 3599, "token_type": "Bearer"}'
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def __call__(self, **request: Any) -> Recorded:
+        self.sent.append(request)
+        return self
+
+
+def test_a_login_asks_for_tokens_as_google_auth_does(protocol: google.GoogleBatch) -> None:
+    flow = protocol.recognise(AUDIO, settings(api_key=None, options={"credentials": LOGIN}))
+    ask: Any = next(flow)
+    theirs = Credentials.from_authorized_user_info(LOGIN)
+    wire = Recorded()
+    theirs.refresh(wire)
+    (sent,) = wire.sent
+    assert (ask.method, ask.url) == (sent["method"], sent["url"])
+    assert ask.headers["Content-Type"] == sent["headers"]["Content-Type"]
+    assert parse_qs(ask.body.decode(), strict_parsing=True) == parse_qs(sent["body"].decode(), strict_parsing=True)
+    request: Any = flow.send(answer({"access_token": "ya29.b", "expires_in": 3599}))
+    headers: dict[str, str] = {}
+    theirs.before_request(wire, "POST", V1, headers)
+    for name in ("authorization", "x-goog-user-project"):
+        assert {n.lower(): value for n, value in request.headers.items()}[name] == headers[name]
+    shown = repr(ask) + repr(request) + repr(protocol._tokens._kept)
+    assert not any(secret in shown for secret in ("ya29", "refresh-me", "d-secret"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "headers", "project"),
+    [
+        ({}, {}, "billed"),
+        ({"GOOGLE_CLOUD_QUOTA_PROJECT": "mine"}, {}, "mine"),
+        ({}, {"x-goog-user-project": "u"}, "u"),
+    ],
+)
+def test_a_project_is_billed(
+    protocol: google.GoogleBatch,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    headers: dict[str, str],
+    project: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    options = {"credentials": LOGIN, "bucket": "calls"}
+    flow: Any = protocol.recognise(LONG, settings(api_key=None, options=options, headers=headers))
+    next(flow)
+    upload = flow.send(answer({"access_token": "ya29.b", "expires_in": 3599}))
+    submit = flow.send(answer({}))
+    assert upload.headers["x-goog-user-project"] == submit.headers["x-goog-user-project"] == project
+
+
+def test_what_gcloud_left_is_used_at_google_and_nowhere_else(
+    protocol: google.GoogleBatch, no_credentials_around: Path
+) -> None:
+    no_credentials_around.write_bytes(orjson.dumps(LOGIN))
+    protocol.check(settings(api_key=None))
+    ask: Any = next(protocol.recognise(AUDIO, settings(api_key=None)))
+    assert b"grant_type=refresh_token" in ask.body
+    with_key: Any = next(protocol.recognise(AUDIO, settings()))
+    assert with_key.url == V1
+    elsewhere = settings(api_key=None, url="https://speech.example/v1/speech:recognize")
+    direct: Any = next(protocol.recognise(AUDIO, elsewhere))
+    assert direct.url == elsewhere.url and "Authorization" not in direct.headers
+
+
+def test_what_a_token_endpoint_repeats_is_not_told(protocol: google.GoogleBatch) -> None:
+    flow = protocol.recognise(AUDIO, settings(api_key=None, options={"credentials": LOGIN}))
+    next(flow)
+    said = {"error": "invalid_grant", "error_description": "1//03refresh-me of d-secret-of-gcloud is revoked"}
+    failure = protocol.failure(answer(said, 400))
+    assert failure.message == "the credentials are refused: invalid_grant: *** of *** is revoked"
+    assert failure.verdict is Verdict.PERMANENT
+    flow.close()
 
 
 def test_a_token_that_is_refused_later_is_asked_for_again(

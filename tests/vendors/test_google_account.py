@@ -1,9 +1,11 @@
-"""Google Cloud Speech with a service account on the embedded server: tokens, long recordings."""
+"""Google Cloud Speech with a service account and with a login on the embedded server: tokens, long recordings."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,13 +27,15 @@ PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 )
+REFRESH_TOKEN = "1//03refresh-me"
 LONG = spoken(LINES[0]) + silence(60.0) + spoken(LINES[2])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server() -> AsyncIterator[ServerProcess]:
-    """One that knows a service account."""
-    options = ServerOptions(streams=2, api_keys=(API_KEY, PUBLIC_PEM.decode()), queue_seconds=30.0)
+    """One that knows a service account and a login."""
+    keys = (API_KEY, PUBLIC_PEM.decode(), REFRESH_TOKEN)
+    options = ServerOptions(streams=2, api_keys=keys, queue_seconds=30.0)
     async with ServerProcess(options) as process:
         yield process
 
@@ -74,9 +78,43 @@ async def test_a_service_account_is_heard(server: ServerProcess, options: dict[s
     await stt.aclose()
 
 
+def with_login(server: ServerProcess, folder: Path, refresh_token: str) -> CustomHTTPSTTAdapter:
+    """As after ``gcloud auth application-default login``, but for the endpoint."""
+    login = {
+        "type": "authorized_user",
+        "client_id": "764086051850-x.apps.googleusercontent.com",
+        "client_secret": "secret-of-gcloud",
+        "refresh_token": refresh_token,
+        "quota_project_id": "billed",
+        "token_uri": f"{server.url}/token",
+    }
+    path = folder / "application_default_credentials.json"
+    path.write_text(json.dumps(login), encoding="utf-8")
+    url = f"{server.url}/v1/speech:recognize"
+    options = {"credentials": str(path)}
+    return CustomHTTPSTTAdapter(url, vendor="google", options=options, on_failure="raise")
+
+
+async def test_a_login_is_heard(server: ServerProcess, tmp_path: Path) -> None:
+    stt = with_login(server, tmp_path, REFRESH_TOKEN)
+    assert plain((await heard(stt, spoken(LINES[2]))).text) == LINES[2]
+    await stt.aclose()
+
+
+async def test_a_login_that_was_revoked_is_a_permanent_failure(server: ServerProcess, tmp_path: Path) -> None:
+    stt = with_login(server, tmp_path, "1//revoked-secret")
+    with pytest.raises(
+        APIStatusError, match="refused: invalid_grant: Token has been expired or revoked"
+    ) as caught:
+        await heard(stt, silence(0.3))
+    assert caught.value.retryable is False
+    assert "secret" not in str(caught.value)
+    await stt.aclose()
+
+
 async def test_an_account_the_service_does_not_know_is_a_permanent_failure(server: ServerProcess) -> None:
     stt = adapter(server, key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    with pytest.raises(APIStatusError, match="the service account is refused: invalid_grant") as caught:
+    with pytest.raises(APIStatusError, match="the credentials are refused: invalid_grant") as caught:
         await heard(stt, silence(0.3))
     assert caught.value.retryable is False
     assert "PRIVATE" not in str(caught.value)

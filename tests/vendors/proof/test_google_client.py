@@ -15,6 +15,7 @@ from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound,
 from google.auth.exceptions import RefreshError
 from google.cloud import speech_v1, speech_v2, storage
 from google.oauth2 import service_account
+from google.oauth2.credentials import Credentials
 from spoken_lines import LINES, RATE, plain, silence, spoken
 
 from agents.providers.local import ServerOptions, ServerProcess
@@ -26,6 +27,7 @@ PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 )
+REFRESH_TOKEN = "1//03refresh-me"
 TWICE = spoken(LINES[0]) + silence(0.9) + spoken(LINES[2])
 
 
@@ -36,8 +38,9 @@ async def in_thread(work: Callable[[], _T]) -> _T:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server() -> AsyncIterator[ServerProcess]:
-    """One that knows an API key and a service account."""
-    options = ServerOptions(streams=2, api_keys=(API_KEY, PUBLIC_PEM.decode()), queue_seconds=30.0)
+    """One that knows an API key, a service account and a login."""
+    keys = (API_KEY, PUBLIC_PEM.decode(), REFRESH_TOKEN)
+    options = ServerOptions(streams=2, api_keys=keys, queue_seconds=30.0)
     async with ServerProcess(options) as process:
         yield process
 
@@ -167,6 +170,27 @@ async def test_silence_has_no_results(server: ServerProcess, version: Any) -> No
 async def test_a_service_account_gets_a_token_for_itself(server: ServerProcess, version: Any) -> None:
     request = v1_request(silence(0.2)) if version is speech_v1 else v2_request(silence(0.2))
     await recognise(with_account(version, server), request)
+
+
+@pytest.mark.parametrize("refresh_token", [REFRESH_TOKEN, "1//revoked"])
+async def test_a_login_gets_a_token_by_its_refresh_token(server: ServerProcess, refresh_token: str) -> None:
+    login = Credentials(
+        None,
+        refresh_token=refresh_token,
+        token_uri=f"{server.url}/token",
+        client_id="764086051850-x.apps.googleusercontent.com",
+        client_secret="secret of gcloud",
+        quota_project_id="billed",
+    )
+    client = speech_v1.SpeechClient(
+        transport="rest", client_options={"api_endpoint": server.url}, credentials=login
+    )
+    if refresh_token == REFRESH_TOKEN:
+        await recognise(client, v1_request(silence(0.2)))
+        assert login.token.startswith("ya29.") and not login.expired
+    else:
+        with pytest.raises(RefreshError, match="invalid_grant: Token has been expired or revoked"):
+            await recognise(client, v1_request(silence(0.2)))
 
 
 async def test_the_token_endpoint_refuses_what_others_signed(server: ServerProcess) -> None:

@@ -1,4 +1,5 @@
-"""Google Cloud Speech-to-Text: the two versions' profiles, with API keys, service accounts, and long recordings.
+"""Google Cloud Speech-to-Text: the two versions' profiles, with API keys, service accounts, gcloud's logins, and
+long recordings.
 
 A recording of more than a minute is put into a bucket, recognised from there, and deleted again. Live streams are
 served over gRPC only, for which LiveKit has a plugin.
@@ -32,7 +33,8 @@ from ..protocol import (
 )
 from ..protocol.batch import BatchFlow, error_text
 from . import Vendor, vendor_in_file
-from ._google_tokens import Tokens, account_of
+from ._google_accounts import Account, account_of, quota_project_of
+from ._google_tokens import Tokens
 
 __all__ = ["VENDOR", "GoogleBatch"]
 
@@ -73,11 +75,13 @@ class GoogleBatch(BatchProtocol):
 
     def recognise(self, audio: Pcm, settings: Settings) -> BatchFlow:
         settings, version = self._meant(settings)
-        account = account_of(settings)
+        account = self._account(settings)
         if account is not None:
             token = yield from self._tokens.token(account)
-            bearer = {"Authorization": f"Bearer {token}"}
-            settings = dataclasses.replace(settings, api_key=None, headers={**settings.headers, **bearer})
+            project = quota_project_of(account)
+            billed = {"x-goog-user-project": project} if project else {}
+            headers = {**billed, **settings.headers, "Authorization": f"Bearer {token}"}
+            settings = dataclasses.replace(settings, api_key=None, headers=headers)
         if audio.duration <= _LONGEST_SECONDS and len(audio.data) <= _LARGEST_BYTES:
             response = yield version.request(audio, settings)
             assert response is not None, "a request is answered by a response"
@@ -126,7 +130,9 @@ class GoogleBatch(BatchProtocol):
             error = response.json()["error"]
             if isinstance(error, str):  # of the token endpoint
                 reason = response.json().get("error_description")
-                message = f"the service account is refused: {error}" + (f": {reason}" if reason else "")
+                message = self._tokens.redact(
+                    f"the credentials are refused: {error}" + (f": {reason}" if reason else "")
+                )
             elif error.get("status") in _MAY_PASS:
                 verdict = Verdict.TRANSIENT
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -138,21 +144,25 @@ class GoogleBatch(BatchProtocol):
     def check(self, settings: Settings) -> None:
         settings, version = self._meant(settings)
         version.check(settings)
-        account = account_of(settings)
+        account = self._account(settings)
         if account is None and not settings.key and is_host_of(settings.url, self._hosts):
             raise ConfigurationError(
                 "google needs credentials: pass api_key or set GOOGLE_API_KEY, or name the key file of a service"
-                " account in the option credentials or in GOOGLE_APPLICATION_CREDENTIALS"
+                " account in the option credentials or in GOOGLE_APPLICATION_CREDENTIALS, or run"
+                " gcloud auth application-default login"
             )
         if settings.options.get("bucket") and account is None:
             raise ConfigurationError(
-                "google: the option bucket needs a service account: an API key opens no bucket"
+                "google: the option bucket needs a service account or a login: an API key opens no bucket"
             )
         if not settings.language and not settings.options.get("language_codes"):
             raise ConfigurationError("google: name the language that is spoken")
 
     def describe(self) -> Mapping[str, Any]:
         return self._v1.describe()
+
+    def _account(self, settings: Settings) -> Account | None:
+        return account_of(settings, at_google=is_host_of(settings.url, self._hosts))
 
     def _meant(self, settings: Settings) -> tuple[Settings, BatchProtocol]:
         """*settings* with the whole URL, and the version it is of."""

@@ -1,7 +1,8 @@
 """What Google's dialects share: errors, credentials, JSON that is checked field by field, and their notations.
 
 A request carries an API key (``x-goog-api-key`` or ``?key=``) or an OAuth token. A token is got with a service
-account: the server knows one whose public key, in PEM, is among its keys.
+account: the server knows one whose public key, in PEM, is among its keys. Or it is got with a person's refresh
+token, which is one of its keys.
 """
 
 from __future__ import annotations
@@ -69,9 +70,10 @@ class GoogleDialect(Dialect):
 
 
 class GoogleTokens(GoogleDialect):
-    """``POST /token``: a JSON Web Token signed by a service account, for an access token.
+    """``POST /token``: a JSON Web Token signed by a service account, or a refresh token, for an access token.
 
     https://developers.google.com/identity/protocols/oauth2/service-account#httprest
+    https://developers.google.com/identity/protocols/oauth2/native-app#offline
     """
 
     name = "google-tokens"
@@ -88,15 +90,27 @@ class GoogleTokens(GoogleDialect):
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
-        if form.get("grant_type") != _GRANT:
+        if form.get("grant_type") == _GRANT:
+            self._check_assertion(str(form.get("assertion", "")))
+        elif form.get("grant_type") == "refresh_token":
+            self._check_refresh({name: str(value) for name, value in form.items()})
+        else:
             raise RequestFailed(400, "Invalid grant_type", "unsupported_grant_type")
-        self._check_assertion(str(form.get("assertion", "")))
         token = f"ya29.{secrets.token_urlsafe(48)}"
         now = time.monotonic()
         for old in [old for old, expires in self.tokens.items() if expires < now][:_MOST_TOKENS]:
             del self.tokens[old]
         self.tokens[token] = now + _TOKEN_SECONDS
         return web.json_response({"access_token": token, "expires_in": _TOKEN_SECONDS, "token_type": "Bearer"})
+
+    def _check_refresh(self, form: Mapping[str, str]) -> None:
+        if not form.get("client_id") or not form.get("client_secret"):
+            raise RequestFailed(401, "The OAuth client was not found.", "invalid_client")
+        if not form.get("refresh_token"):
+            raise RequestFailed(400, "Missing required parameter: refresh_token", "invalid_request")
+        known = self.services.options.api_keys
+        if not any(hmac.compare_digest(form["refresh_token"].encode(), key.encode()) for key in known):
+            raise RequestFailed(400, "Token has been expired or revoked.", "invalid_grant")
 
     def _check_assertion(self, assertion: str) -> None:
         jwt = require("jwt", "google")
