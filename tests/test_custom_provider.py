@@ -28,6 +28,7 @@ from agents.providers.factory import ProviderFactory
 from agents.providers.vendors import Vendor, find_vendor
 
 KEY = "sk-very-secret-0123456789"
+REGIONS = {"aws": {"region": "eu-west-1"}}
 HTTP = "https://speech.example/v1/recognize"
 WS = "wss://speech.example/v1/listen"
 AZURE = "wss://{region}.stt.speech.microsoft.com/speech/recognition/conversation/cognitiveservices/v1"
@@ -267,30 +268,18 @@ def test_a_vendor_of_a_profile_without_a_url_wants_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("factory", "title", "plugin"),
+    ("factory", "key"),
     [
-        (AssemblyAIProviderFactory, "AssemblyAI", "assemblyai"),
-        (GoogleCloudProviderFactory, "Google Cloud", "google"),
-        (AWSProviderFactory, "AWS", "aws"),
+        (DeepgramProviderFactory, KEY),
+        (AssemblyAIProviderFactory, KEY),
+        (GoogleCloudProviderFactory, KEY),
+        (AWSProviderFactory, "AKIA:secret-of-mine"),
     ],
 )
-def test_a_vendor_without_a_protocol_names_what_to_use_instead(
-    monkeypatch: pytest.MonkeyPatch, factory: type[VendorProviderFactory], title: str, plugin: str
-) -> None:
-    monkeypatch.setattr(custom_provider, "vendor_names", lambda: ["deepgram", "generic"])
-    with pytest.raises(NotBuiltYetError) as raised:
-        factory.create_stt(STTConfig(factory.vendor))
-    message = str(raised.value)
-    assert message.startswith(f"Voxport has no {title} protocol yet. Use LiveKit's own plugin instead ")
-    assert f"pip install livekit-plugins-{plugin};" in message
-    assert "'vendor': './my-vendor.yaml'" in message
-
-
-def test_a_vendor_is_built_as_soon_as_there_is_a_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(custom_provider, "vendor_names", lambda: ["assemblyai"])
-    monkeypatch.setattr(custom_provider, "find_vendor", lambda name: find_vendor("deepgram"))
-    built = AssemblyAIProviderFactory.create_stt(STTConfig("assemblyai", api_key=KEY))
-    assert isinstance(built, CustomWebSocketSTTAdapter)
+def test_the_vendors_of_the_specification_are_spoken_to(factory: type[VendorProviderFactory], key: str) -> None:
+    config = STTConfig(factory.vendor, api_key=key, metadata={"options": REGIONS.get(factory.vendor, {})})
+    built = factory.create_stt(config)
+    assert built.provider == factory.vendor
 
 
 async def test_openai_and_azure_are_livekits_own_plugins() -> None:

@@ -53,6 +53,9 @@ class NotBuiltYetError(ConfigurationError, NotImplementedError):
 class ProviderType(str, Enum):
     """The providers that are built in. Each is equal to its value: ``ProviderType.OPENAI == "openai"``.
 
+    ``OPENAI`` and ``AZURE`` are LiveKit's own plugins, unless ``metadata`` has a ``mode`` (``"stream"`` or
+    ``"batch"``, for speech recognition), which asks for Voxport's own protocol. The others are Voxport's.
+
     >>> ProviderType("Custom-WS")
     <ProviderType.CUSTOM_WS: 'custom_ws'>
     """
@@ -146,7 +149,8 @@ class STTConfig(ProviderConfig):
     """Which speech recognition to use.
 
     Args:
-        provider: a :class:`ProviderType` or its name, a registered name, or the name of a built-in vendor.
+        provider: a :class:`ProviderType` or its name, a registered name, the name of a built-in vendor, or
+            ``livekit:NAME`` for LiveKit's own plugin of that name.
         language: BCP-47 tag of what is spoken; ``None`` leaves it to the vendor.
         model: the vendor's name of the model; ``None`` for the vendor's default.
         api_key: the credential, or ``"${env:NAME}"``; may be given as ``metadata["api_key"]`` as well.

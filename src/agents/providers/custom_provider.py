@@ -21,7 +21,7 @@ from .base import (
     check_metadata,
 )
 from .native import build_native, parameter_names
-from .vendors import Vendor, find_vendor, vendor_names
+from .vendors import Vendor, find_vendor
 
 if TYPE_CHECKING:
     from livekit.agents import llm, stt, tts
@@ -115,53 +115,42 @@ class VendorProviderFactory:
 
     Attributes:
         vendor: its name in :mod:`agents.providers.vendors`.
-        title: its name for people.
-        plugin: LiveKit's own plugin for it, as in ``livekit-plugins-deepgram``.
     """
 
     vendor: ClassVar[str]
-    title: ClassVar[str]
-    plugin: ClassVar[str]
 
     @classmethod
     def create_stt(cls, config: STTConfig) -> STTAdapter:
         """The vendor's streaming recognition, or with ``metadata={"mode": "batch"}`` its batch recognition.
 
         Raises:
-            ConfigurationError: a setting cannot work, or Voxport does not speak to this vendor yet.
+            ConfigurationError: a setting cannot work.
         """
-        if cls.vendor not in vendor_names():
-            raise NotBuiltYetError(
-                f"Voxport has no {cls.title} protocol yet. Use LiveKit's own plugin instead "
-                f"(pip install livekit-plugins-{cls.plugin}; livekit.plugins.{cls.plugin}.STT goes into "
-                "AgentSession as it is), or describe the service in a profile file and name it: "
-                "provider='custom_ws', metadata={'ws_url': …, 'vendor': './my-vendor.yaml'}"
-            )
         return create_vendor_stt(cls.vendor, config)
 
 
 class DeepgramProviderFactory(VendorProviderFactory):
     """Deepgram, streaming and batch."""
 
-    vendor, title, plugin = "deepgram", "Deepgram", "deepgram"
+    vendor = "deepgram"
 
 
 class AssemblyAIProviderFactory(VendorProviderFactory):
-    """AssemblyAI."""
+    """AssemblyAI, streaming and batch."""
 
-    vendor, title, plugin = "assemblyai", "AssemblyAI", "assemblyai"
+    vendor = "assemblyai"
 
 
 class GoogleCloudProviderFactory(VendorProviderFactory):
-    """Google Cloud Speech-to-Text."""
+    """Google Cloud Speech-to-Text, batch. It streams by gRPC only: ``provider="livekit:google"`` does."""
 
-    vendor, title, plugin = "google", "Google Cloud", "google"
+    vendor = "google"
 
 
 class AWSProviderFactory(VendorProviderFactory):
-    """Amazon Transcribe."""
+    """Amazon Transcribe, streaming and batch."""
 
-    vendor, title, plugin = "aws", "AWS", "aws"
+    vendor = "aws"
 
 
 class NativeProviderFactory:
