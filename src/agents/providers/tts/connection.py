@@ -1,0 +1,372 @@
+"""One connection to a vendor that speaks: the socket, the talk on it, and whose segment it carries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
+
+import aiohttp
+
+from ..protocol import (
+    Failure,
+    Ready,
+    SegmentDone,
+    Settings,
+    StreamingSynthesisProtocol,
+    SynthesisEvent,
+    SynthesisForm,
+    SynthesisTraits,
+    Verdict,
+    WireMessage,
+)
+from ..transport.exchange import run_flow
+from ..transport.failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
+from ..transport.sessions import SessionSource, redirects_refused
+
+__all__ = ["Connection", "Listener", "connect"]
+
+_MAX_MESSAGE_BYTES = 16 << 20
+"""A sentence of audio in one message, in base64, and then some."""
+
+_CLOSE_SECONDS = 0.5
+"""How long to wait for the vendor's half of the closing handshake."""
+
+_UNREADABLE_LIMIT = 100
+"""So many messages in a row that no protocol knows: this is not the service it should be."""
+
+_MESSAGES_A_TURN = 16
+"""So many messages are read before everything else gets its turn."""
+
+_NO_STATUS = 1005
+
+
+class Listener(Protocol):
+    """Whoever has a segment spoken: what the connection tells it. None of it may raise."""
+
+    def heard(self, event: SynthesisEvent) -> None:
+        """An event of the segment."""
+
+    def lost(self, failure: Failure) -> None:
+        """The connection is gone; nothing more will come."""
+
+    def ignored(self, error: Exception) -> None:
+        """A message was not understood, and left out."""
+
+
+class Connection:
+    """An open WebSocket, and the conversation on it. It reads as long as it lives, also between segments.
+
+    Attributes:
+        settings: it was opened with.
+        traits: of it.
+        conversation: the protocol's memory.
+        form: of the audio, as far as the vendor has said something about it between segments.
+        opened_at: on the event loop's clock.
+        ended: why it is of no use any more; ``None`` while it is.
+        freed: called when a cancelled segment is over, with this connection.
+    """
+
+    def __init__(
+        self,
+        ws: aiohttp.ClientWebSocketResponse[bool],
+        protocol: StreamingSynthesisProtocol,
+        settings: Settings,
+    ) -> None:
+        self._ws = ws
+        self._loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.traits: SynthesisTraits = protocol.traits(settings)
+        self.conversation = protocol.converse(settings)
+        self.form: SynthesisForm = self.traits.form
+        self.opened_at = self.last_sent = self._loop.time()
+        self.ended: Failure | None = None
+        self.ready = self._loop.create_future()
+        if not self.traits.waits_for_ready:
+            self.ready.set_result(None)
+        self.over = self._loop.create_future()
+        """Set when nothing of a segment is under way on it."""
+        self.over.set_result(None)
+        self._listener: Listener | None = None
+        self._unreadable = 0
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading = self._loop.create_task(self._read(), name="voxport.voice")
+        self._watch()
+
+    @property
+    def usable(self) -> bool:
+        """Whether a segment may begin on it now."""
+        return self.ended is None and not self._ws.closed and self.over.done()
+
+    def begin(self, listener: Listener, segment_id: str) -> Sequence[WireMessage]:
+        """Give the connection to *listener*; answers what to send for it."""
+        self._listener = listener
+        self.over = self._loop.create_future()
+        return self.conversation.begin(segment_id)
+
+    def leave(self) -> None:
+        """The listener's segment is done: nothing more is told to it."""
+        self._listener = None
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def cancel(self) -> bool:
+        """Break the listener's segment off. ``False``: that can only be done by closing the connection.
+
+        What is sent is on its way when this returns, or as soon as the socket takes it. The connection may be used
+        again when :attr:`over` is set.
+        """
+        self._listener = None
+        if not self.traits.cancels or self.ended is not None or self._ws.closed:
+            return False
+        messages = self.conversation.cancel()
+        self.run(messages)
+        if not self.traits.cancel_answered and not self.over.done():
+            self.over.set_result(None)
+        return True
+
+    # --- out ---
+
+    async def send(self, messages: Sequence[WireMessage]) -> None:
+        """Send *messages* in order.
+
+        Raises:
+            ConnectionFailed: the connection is lost.
+        """
+        if self.ended is not None:
+            raise ConnectionFailed(self.ended)
+        failure = None
+        self.last_sent = self._loop.time()
+        try:
+            for message in messages:
+                if isinstance(message, str):
+                    await self._ws.send_str(message)
+                else:
+                    await self._ws.send_bytes(message)  # type: ignore[arg-type]  # aiohttp takes any buffer
+        except (aiohttp.ClientError, ConnectionError) as error:
+            failure = failure_of_exception(error, self.settings, doing="sending text")
+        if failure is not None:
+            raise ConnectionFailed(self.ended or failure) from None
+
+    def run(self, messages: Sequence[WireMessage]) -> None:
+        """Send *messages* without waiting for it; a failure of that is one of the connection."""
+
+        async def sending() -> None:
+            try:
+                await self.send(messages)
+            except ConnectionFailed as failed:
+                self.fail(failed.failure)
+
+        if messages:
+            task = self._loop.create_task(sending(), name="voxport.voice.send")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # --- in ---
+
+    async def _read(self) -> None:
+        try:
+            count = 0
+            while True:
+                message = await self._ws.receive()
+                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    self._on_message(message.data)
+                else:
+                    self.fail(self._failure_behind(message))
+                    return
+                count += 1
+                if count % _MESSAGES_A_TURN == 0:
+                    await asyncio.sleep(0)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            self.fail(failure_of_exception(error, self.settings, doing="receiving"))
+
+    def _on_message(self, message: str | bytes) -> None:
+        listener = self._listener
+        try:
+            events = self.conversation.receive(message)
+        except Exception as error:  # whatever a protocol of somebody else raises
+            self._unreadable += 1
+            if listener is not None:
+                listener.ignored(error)
+            if self._unreadable >= _UNREADABLE_LIMIT:
+                self.fail(
+                    Failure(f"{self._unreadable} messages in a row are not understood; check vendor and URL")
+                )
+            return
+        self._unreadable = 0
+        for event in events:
+            if isinstance(event, Ready):
+                if not self.ready.done():
+                    self.ready.set_result(None)
+            elif isinstance(event, Failure):
+                if event.verdict is not Verdict.IGNORE:
+                    self.fail(event, said=True)
+            elif listener is not None and listener is self._listener:
+                listener.heard(event)
+            elif isinstance(event, SynthesisForm):
+                self.form = event
+            elif isinstance(event, SegmentDone) and not self.over.done():
+                self.over.set_result(None)  # the answer to a cancellation
+
+    def _failure_behind(self, message: Any) -> Failure:
+        table = self.traits.close_codes
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            reason = message.extra if isinstance(message.extra, str) else ""
+            return failure_of_close(message.data or _NO_STATUS, reason, self.settings, table)
+        error = self._ws.exception() or message.data
+        if isinstance(error, BaseException):
+            return failure_of_exception(error, self.settings, doing="receiving")
+        return failure_of_close(None, "", self.settings, table)
+
+    def fail(self, failure: Failure, *, said: bool = False) -> None:
+        """Give the connection up, and tell the listener. *said*: the vendor told so in a message."""
+        if self.ended is not None:
+            return
+        if said:
+            failure.message = self.settings.redact(failure.message, limit=300)
+            failure.detail["said"] = True
+        self.ended = failure
+        self._abort()
+        for future in (self.ready, self.over):
+            if not future.done():
+                future.set_result(None)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.lost(failure)
+
+    # --- its life ---
+
+    def _watch(self) -> None:
+        seconds = self.traits.keepalive_seconds
+        if seconds is None or self.ended is not None:
+            return
+        due = self.last_sent + seconds - self._loop.time()
+        if due <= 0.001:
+            self.run(self.conversation.keepalive())
+            due = seconds
+        self._keepalive = self._loop.call_later(due, self._watch)
+
+    def _abort(self) -> None:
+        """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
+        transport = self._ws.get_extra_info("socket")
+        if transport is not None and not self._ws.closed:
+            with contextlib.suppress(OSError, TypeError):  # the other side was faster
+                transport.shutdown(socket.SHUT_RDWR)
+
+    async def aclose(self) -> None:
+        """Close the socket, and wait until nothing of it is left. One that failed is not waited for."""
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+        failed, self.ended = self.ended, self.ended or Failure("closed", Verdict.IGNORE)
+        self._listener = None
+        try:
+            if failed is None and not self._ws.closed:
+                await self._close_bounded(self._say_goodbye())
+        finally:
+            tasks: list[asyncio.Task[Any]] = [self._reading, *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if not self._ws.closed:
+                await self._close_bounded(self._close_socket())
+
+    async def _close_bounded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work*, but not for ever: aiohttp reads on until the other side closes, too."""
+        closing = self._loop.create_task(work, name="voxport.voice.close")
+        try:
+            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+        finally:
+            if not closing.done():
+                self._abort()
+                closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+
+    async def _close_socket(self) -> None:
+        await self._ws.close()
+
+    async def _say_goodbye(self) -> None:
+        with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+            for message in self.conversation.close():
+                if isinstance(message, str):
+                    await self._ws.send_str(message)
+                else:
+                    await self._ws.send_bytes(message)  # type: ignore[arg-type]  # aiohttp takes any buffer
+            await self._ws.close()
+
+
+async def connect(
+    source: SessionSource, protocol: StreamingSynthesisProtocol, settings: Settings, *, timeout: float
+) -> Connection:
+    """Open a connection: whatever HTTP requests come first, the handshake, the opening messages, and the wait
+    until the vendor is ready where it says so.
+
+    Args:
+        timeout: seconds for all of it but the last.
+
+    Raises:
+        ConnectionFailed: with the verdict on why.
+    """
+    connecting = asyncio.get_running_loop().create_task(
+        _open(source, protocol, settings, timeout), name="voxport.voice.connect"
+    )
+    try:
+        await asyncio.wait({connecting}, timeout=timeout)
+    finally:
+        late = not connecting.done()
+        if late:
+            connecting.cancel()
+            (made,) = await asyncio.gather(connecting, return_exceptions=True)
+            if isinstance(made, Connection):
+                await made.aclose()
+    if late:
+        raise ConnectionFailed(Failure(f"no connection within {timeout:g} s", detail={"timeout": True}))
+    connection = connecting.result()
+    try:
+        await _until_ready(connection)
+    except BaseException:
+        await connection.aclose()
+        raise
+    return connection
+
+
+async def _until_ready(connection: Connection) -> None:
+    seconds = connection.traits.ready_seconds
+    await asyncio.wait({connection.ready}, timeout=seconds)
+    if not connection.ready.done():
+        raise ConnectionFailed(Failure(f"not ready within {seconds:g} s", detail={"timeout": True}))
+    if connection.ended is not None:
+        raise ConnectionFailed(connection.ended)
+
+
+async def _open(
+    source: SessionSource, protocol: StreamingSynthesisProtocol, settings: Settings, timeout: float
+) -> Connection:
+    session = source.get()
+    traits = protocol.traits(settings)
+    http_timeout = aiohttp.ClientTimeout(total=timeout)
+    target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
+    failure = None
+    try:
+        with redirects_refused(session):
+            ws = await session.ws_connect(
+                target.url,
+                headers=target.headers,
+                protocols=target.subprotocols,
+                heartbeat=traits.heartbeat_seconds,
+                max_msg_size=_MAX_MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
+            )
+    except Exception as error:  # whatever a transport raises here is a failed connection
+        failure = failure_of_exception(error, settings, doing="connecting")
+    if failure is not None:  # outside the handler: aiohttp's exceptions hold the request with its headers
+        raise_bare(failure)
+    connection = Connection(ws, protocol, settings)
+    try:
+        await connection.send(connection.conversation.opening())
+    except BaseException:
+        await connection.aclose()
+        raise
+    return connection

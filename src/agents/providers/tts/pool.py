@@ -1,0 +1,198 @@
+"""The connections of an adapter that speaks: opened ahead, used again, and closed when nobody needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..protocol import Settings, StreamingSynthesisProtocol
+from ..transport.failures import ConnectionFailed
+from ..transport.sessions import SessionSource
+from .connection import Connection, connect
+
+__all__ = ["Pool"]
+
+logger = logging.getLogger("agents.providers.tts")
+
+_MOST_FREE = 2
+"""An agent says one thing at a time: one connection in use, and one that was cancelled a moment ago."""
+
+_CANCEL_SECONDS = 2.0
+"""How long the vendor may take to answer a cancellation before its connection is given up."""
+
+
+class Pool:
+    """Connections with the same settings, one segment each at a time.
+
+    A connection is taken by one stream, and given back, or closed. What is opened for somebody who leaves before
+    it is there is kept for the next.
+    """
+
+    def __init__(
+        self, source: SessionSource, protocol: StreamingSynthesisProtocol, on_open: Callable[[], None]
+    ) -> None:
+        self._source = source
+        self._protocol = protocol
+        self._on_open = on_open
+        self._free: list[Connection] = []
+        self._timers: dict[Connection, asyncio.TimerHandle] = {}
+        self._opening: asyncio.Task[Connection] | None = None
+        self._opening_settings: Settings | None = None
+        self._waiting = 0  # for what is being opened
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted: Settings | None = None
+
+    def prewarm(self, settings: Settings, *, timeout: float) -> None:
+        """Open a connection, unless one is free or on its way."""
+        self._wanted = settings
+        self._settle()
+        self._sort_out(settings)
+        if not self._free and (self._opening is None or self._opening_settings != settings):
+            self._open(settings, timeout)
+
+    async def take(self, settings: Settings, *, timeout: float, fresh: bool = False) -> tuple[Connection, bool]:
+        """A connection to speak on, and whether it was there already.
+
+        Args:
+            timeout: seconds a new connection may take.
+            fresh: only a new one will do.
+
+        Raises:
+            ConnectionFailed: there is none to be had.
+        """
+        self._wanted = settings
+        while True:
+            self._settle()
+            self._sort_out(settings)
+            if self._free and not fresh:
+                connection = self._free.pop()
+                self._timers.pop(connection).cancel()
+                return connection, True
+            if self._opening is None or self._opening_settings != settings:
+                self._open(settings, timeout)
+            opening = self._opening
+            assert opening is not None
+            self._waiting += 1
+            try:
+                await asyncio.wait({opening})  # a cancellation leaves it to the next
+            finally:
+                self._waiting -= 1
+            if opening is self._opening:  # nobody else took it in the same moment
+                self._opening = None
+                return opening.result(), False
+
+    def give_back(self, connection: Connection) -> None:
+        """The segment on *connection* is over: keep it for the next one, where that can be."""
+        traits = connection.traits
+        age = asyncio.get_running_loop().time() - connection.opened_at
+        if (
+            not connection.usable
+            or not traits.reusable
+            or age >= traits.session_seconds
+            or connection.settings != self._wanted
+            or len(self._free) >= _MOST_FREE
+        ):
+            self.close(connection)
+            return
+        self._keep(connection)
+
+    def cancel(self, connection: Connection) -> None:
+        """Somebody was interrupted: break the segment on *connection* off, at once."""
+        if connection.cancel() and connection.traits.reusable:
+            self._do(self._until_free(connection))
+        else:
+            self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        """Close *connection*, without waiting for it."""
+        self._do(connection.aclose())
+
+    async def aclose(self) -> None:
+        """Close all, and wait for it. Connections that are in use are their users' to give back before."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            (made,) = await asyncio.gather(opening, return_exceptions=True)
+            if isinstance(made, Connection):
+                self.close(made)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        free, self._free = self._free, []
+        for connection in free:
+            self.close(connection)
+        self._wanted = None
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- its own ---
+
+    def _open(self, settings: Settings, timeout: float) -> None:
+        if self._opening is not None:  # with settings that are no more
+            self._do(self._discard(self._opening))
+        self._on_open()
+        opening = asyncio.get_running_loop().create_task(
+            connect(self._source, self._protocol, settings, timeout=timeout), name="voxport.voice.open"
+        )
+        self._opening, self._opening_settings = opening, settings
+        opening.add_done_callback(lambda _: self._settle())
+
+    def _settle(self) -> None:
+        """Keep a connection that was opened and that nobody waits for; forget one that failed."""
+        opening = self._opening
+        if opening is None or not opening.done() or self._waiting:
+            return
+        self._opening = None
+        if opening.cancelled():
+            return
+        error = opening.exception()
+        if error is None:
+            self._keep(opening.result())
+        elif isinstance(error, ConnectionFailed):
+            logger.debug("a connection opened ahead failed: %s", error)
+        else:
+            logger.debug("a connection opened ahead failed: %s", type(error).__name__)
+
+    async def _discard(self, opening: asyncio.Task[Connection]) -> None:
+        opening.cancel()
+        (made,) = await asyncio.gather(opening, return_exceptions=True)
+        if isinstance(made, Connection):
+            await made.aclose()
+
+    def _sort_out(self, settings: Settings) -> None:
+        """Close what is free and of no use for *settings*."""
+        for connection in [*self._free]:
+            if connection.settings != settings or not connection.usable:
+                self._drop(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        traits = connection.traits
+        left = min(traits.idle_seconds, connection.opened_at + traits.session_seconds - loop.time())
+        self._free.append(connection)
+        self._timers[connection] = loop.call_later(max(left, 0.0), self._drop, connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection in self._free:
+            self._free.remove(connection)
+            self._timers.pop(connection).cancel()
+            self.close(connection)
+
+    async def _until_free(self, connection: Connection) -> None:
+        """Wait for the vendor's answer to a cancellation: until then old audio may come."""
+        try:
+            await asyncio.wait({connection.over}, timeout=_CANCEL_SECONDS)
+        except asyncio.CancelledError:
+            await connection.aclose()
+            raise
+        if connection.over.done():
+            self.give_back(connection)
+        else:
+            await connection.aclose()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="voxport.voice.pool")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
