@@ -426,16 +426,71 @@ class TestReceiving:
         assert failure.verdict is Verdict.TRANSIENT
         assert failure.message
 
-    async def test_a_vendor_that_answers_no_ping(self, open_link: Open, serve: Serve) -> None:
+
+class TestHeartbeat:
+    """A socket that looks open is asked for a sign of life; what comes by itself is one."""
+
+    async def pinged(self, link: Link) -> float:
+        """Ask at a time when nothing has come for long; returns that time."""
+        now = link.last_heard + 20.0
+        link.keep_heart_beating(now)
+        await asyncio.gather(*link._tasks)
+        return now
+
+    def trouble(self, link: Link, now: float) -> Failure | None:
+        link.opened_at = now  # only the heart is looked at
+        return link.trouble(now, speaking=False, last_audio_at=0.0)
+
+    async def test_a_vendor_that_answers_no_ping_is_dead(self, open_link: Open, serve: Serve) -> None:
         release = asyncio.Event()
 
         async def talk(ws: Socket) -> None:
             await release.wait()  # reads nothing, so it answers nothing
 
-        link = await open_link(await serve(talk), Traits(heartbeat_seconds=0.1))
-        failure = await failure_of(link.receive())
+        link = await open_link(await serve(talk), Traits(heartbeat_seconds=20.0))
+        link.keep_heart_beating(link.last_heard + 19.0)
+        assert not link._tasks
+        now = await self.pinged(link)
+        assert self.trouble(link, now + 10.0) is None
+        trouble = self.trouble(link, now + 10.1)
         release.set()
-        assert failure.verdict is Verdict.TRANSIENT
+        assert trouble is not None
+        assert trouble.verdict is Verdict.TRANSIENT
+        assert "does not answer a ping" in trouble.message
+
+    async def test_an_answered_ping_is_a_sign_of_life_but_no_message(self, open_link: Open, serve: Serve) -> None:
+        async def talk(ws: Socket) -> None:
+            ping = await ws.receive()
+            await ws.pong(ping.data)
+            await ws.receive()
+            await ws.send_str("a message")
+
+        link = await open_link(await serve(talk), Traits(heartbeat_seconds=20.0))
+        link.last_heard -= 30.0
+        link.last_received = before = link.last_heard
+        await self.pinged(link)
+        reading = asyncio.create_task(link.receive())
+        while link.last_heard == before:
+            await asyncio.sleep(0)
+        assert link.last_received == before
+        assert self.trouble(link, link.last_heard + 10.1) is None
+        await link.send(["hello"])
+        assert await reading == "a message"
+
+    async def test_the_vendors_pings_are_answered(self, open_link: Open, serve: Serve) -> None:
+        async def talk(ws: Socket) -> None:
+            for _ in range(40):
+                await ws.ping(b"are you there")
+            answers = {(await ws.receive()).type.name for _ in range(40)}
+            await ws.send_str(" ".join(answers))
+
+        link = await open_link(await serve(talk))
+        assert await link.receive() == "PONG"
+
+    async def test_never_means_never(self, open_link: Open, serve: Serve) -> None:
+        link = await open_link(await serve(forever), Traits(heartbeat_seconds=None))
+        link.keep_heart_beating(link.last_heard + 1000.0)
+        assert not link._tasks
 
 
 class TestSending:
@@ -646,63 +701,81 @@ class TestGoingLive:
         assert link.suspicious_after == 5.0
 
 
-class TestRunNow:
-    async def test_what_need_not_wait_is_done_when_the_call_returns(self, open_link: Open, serve: Serve) -> None:
-        link = await open_link(await serve(forever))
-        done = []
+class TestSendNow:
+    """Audio goes out where it is pushed, without a task, as long as the socket takes it."""
 
-        async def work() -> None:
-            done.append(1)
+    @staticmethod
+    async def nothing() -> None:
+        """There is nothing to send afterwards."""
 
-        link.run_now(work)
-        assert done == [1]
-
-    async def test_what_waits_goes_on_by_itself(self, open_link: Open, serve: Serve) -> None:
-        link = await open_link(await serve(forever))
-        gate: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-
-        async def work() -> None:
-            first = await gate
-            await asyncio.sleep(0)
-            await asyncio.sleep(0.001)
-            done.set_result([first, 2])
-
-        link.run_now(work)
-        assert not done.done()
-        gate.set_result(1)
-        assert await done == [1, 2]
-
-    async def test_a_failure_before_or_after_waiting_is_the_connections(
+    async def test_what_the_socket_takes_is_on_its_way_when_the_call_returns(
         self, open_link: Open, serve: Serve
     ) -> None:
-        for waits in (False, True):
-            link = await open_link(await serve(forever))
+        async def echo(ws: Socket) -> None:
+            async for message in ws:
+                await ws.send_str(f"{message.type.name} {len(message.data)}")
 
-            async def work(waits: bool = waits) -> None:
-                if waits:
-                    await asyncio.sleep(0)
-                raise ConnectionFailed(Failure("lost"))
+        link = await open_link(await serve(echo))
+        link.send_now([b"12", "345"], 7.0, self.nothing)
+        assert (link.sending, link.send_began, link.last_sent) == (False, None, 7.0)
+        assert [await link.receive(), await link.receive()] == ["BINARY 2", "TEXT 3"]
 
-            link.run_now(work)
-            with pytest.raises(ConnectionFailed, match="lost"):
-                await link.receive()
+    async def test_what_it_does_not_take_follows_in_order_and_then_what_came_meanwhile(
+        self, open_link: Open, serve: Serve
+    ) -> None:
+        release = asyncio.Event()
+
+        async def read_later(ws: Socket) -> None:
+            transport_of(ws).pause_reading()
+            await ws.send_str("paused")
+            await release.wait()
+            transport_of(ws).resume_reading()
+            async for message in ws:
+                await ws.send_str(str(len(message.data)))
+
+        link = await open_link(await serve(read_later))
+        assert await link.receive() == "paused"
+        expected = []
+        while not link.sending:  # until the socket is full
+            link.send_now([bytes(1 << 20), b"next", b"third"], 7.0, lambda: link.send([b"came later"]))
+            expected += ["1048576", "4", "5"]
+        assert link.send_began == 7.0
+        release.set()
+        expected.append("10")
+        assert [await link.receive() for _ in expected] == expected
+        assert (link.sending, link.send_began) == (False, None)
+
+    async def test_a_lost_connection_is_noticed_where_it_is_used(self, open_link: Open, serve: Serve) -> None:
+        link = await open_link(await serve(forever))
+        await link._ws.close()
+        link.send_now([b"12"], 7.0, self.nothing)
+        with pytest.raises(ConnectionFailed, match="lost while sending audio"):
+            await link.receive()
 
     async def test_closing_cancels_what_waits(self, open_link: Open, serve: Serve) -> None:
-        link = await open_link(await serve(forever))
-        cancelled = []
+        release = asyncio.Event()
 
-        async def work() -> None:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.append(True)
-                raise
+        async def never_read(ws: Socket) -> None:
+            transport_of(ws).pause_reading()
+            await ws.send_str("paused")
+            await release.wait()
 
-        link.run_now(work)
-        await asyncio.sleep(0)
-        await link.aclose()
-        assert cancelled == [True]
+        link = await open_link(await serve(never_read))
+        try:
+            assert await link.receive() == "paused"
+            sent_later = []
+
+            async def then() -> None:
+                sent_later.append(True)
+
+            while not link.sending:
+                link.send_now([bytes(1 << 20)], 7.0, then)
+            await asyncio.sleep(0)
+            link.fail(Failure("enough"))
+            await link.aclose()
+            assert (sent_later, link.sending) == ([], False)
+        finally:
+            release.set()
 
 
 class TestTrouble:

@@ -11,6 +11,7 @@ acknowledged counts when a reconnect would have needed it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final, Union
 
 from .audio import AudioForm
@@ -57,9 +58,11 @@ class ReplayBuffer:
         self._keep_samples = keep_seconds * sample_rate
         self._min_chunk = form.min_chunk_ms * sample_rate // 1000
         self._max_chunk = form.max_chunk_ms * sample_rate // 1000
-        self._chunks: deque[tuple[int, Samples, float]] = deque()  # position, samples, time of arrival
-        self._next = 0  # index of the first chunk not sent yet
-        self._flushes: deque[int] = deque()  # positions, oldest first
+        self._chunks: deque[Samples] = deque()  # without a gap from position _start to end
+        self._arrivals: deque[float] = deque()  # when each of them came
+        self._start = 0
+        self._next = 0  # index of the first chunk not sent yet; its position is sent
+        self._flushes: list[int] = []  # positions, oldest first
         self._flushes_sent = 0
         self._answered = 0
         self.acknowledged = 0
@@ -69,21 +72,42 @@ class ReplayBuffer:
 
     def append(self, samples: Samples, now: float) -> None:
         """Add audio that arrived at *now* (seconds of any monotonic clock)."""
-        self._chunks.append((self.end, samples, now))
+        self._chunks.append(samples)
+        self._arrivals.append(now)
         self.end += len(samples) // _BYTES_PER_SAMPLE
-        if self.end - self._chunks[0][0] > self._keep_samples:
+        if self.end - self._start > self._keep_samples:
             self._let_go(now)
 
+    def pass_on(self, samples: Samples, now: float) -> int | None:
+        """Add audio that is sent at once, if all before it was: :meth:`append` and :meth:`take` in one.
+
+        Returns its position; ``None``, and nothing is added, where something else is to be sent first.
+        """
+        if self._next != len(self._chunks) or self._flushes_sent != len(self._flushes):
+            return None
+        position = self.end
+        self.append(samples, now)
+        self._next = len(self._chunks)
+        self.sent = self.end
+        return position
+
     def _let_go(self, now: float) -> None:
-        chunks = self._chunks
         oldest_kept = now - self._keep_seconds
-        while len(chunks) > 1 and self.end - chunks[0][0] > self._keep_samples and chunks[0][2] < oldest_kept:
-            chunks.popleft()
+        while (
+            len(self._chunks) > 1
+            and self.end - self._start > self._keep_samples
+            and self._arrivals[0] < oldest_kept
+        ):
+            self._drop_first()
             if self._next:
                 self._next -= 1
             else:  # never sent; with it goes what was sent, let go before and not final
-                self._lose(chunks[0][0])
-                self.sent = chunks[0][0]
+                self._lose(self._start)
+                self.sent = self._start
+
+    def _drop_first(self) -> None:
+        self._arrivals.popleft()
+        self._start += len(self._chunks.popleft()) // _BYTES_PER_SAMPLE
 
     def _lose(self, position: int) -> None:
         """Nothing before *position* can be sent again; what was answered without times is not lost by that."""
@@ -94,7 +118,7 @@ class ReplayBuffer:
         """Remember that the caller flushed here."""
         self._flushes.append(self.end)
         if len(self._flushes) > _MAX_PENDING_FLUSHES:  # a vendor that never answers
-            self._flushes.popleft()
+            self._flushes.pop(0)
             self._flushes_sent = max(0, self._flushes_sent - 1)
 
     def take(self) -> Chunk | _Flush | None:
@@ -105,7 +129,7 @@ class ReplayBuffer:
             return FLUSH
         if self._next == len(self._chunks):
             return None
-        position, samples, _ = self._chunks[self._next]
+        position, samples = self.sent, self._chunks[self._next]
         self._next += 1
         self.sent = position + len(samples) // _BYTES_PER_SAMPLE
         return position, samples
@@ -116,9 +140,8 @@ class ReplayBuffer:
         if position <= self.acknowledged:
             return
         self.acknowledged = position
-        chunks = self._chunks
-        while self._next and chunks[0][0] + len(chunks[0][1]) // _BYTES_PER_SAMPLE <= position:
-            chunks.popleft()
+        while self._next and self._start + len(self._chunks[0]) // _BYTES_PER_SAMPLE <= position:
+            self._drop_first()
             self._next -= 1
 
     def answered(self, position: int) -> None:
@@ -150,7 +173,7 @@ class ReplayBuffer:
 
     def _take_flush(self) -> int:
         self._flushes_sent -= 1
-        return self._flushes.popleft()
+        return self._flushes.pop(0)
 
     def rewind(self) -> int:
         """Start again on a new connection: the next :meth:`take` gives the first sample that is not final.
@@ -158,38 +181,40 @@ class ReplayBuffer:
         Returns that sample's position. Flushes that were sent and whose audio is final by now have done their
         work; the others are sent again.
         """
-        chunks = self._chunks
         self._next = 0
-        if chunks and chunks[0][0] > self.acknowledged:
-            self._lose(chunks[0][0])
+        if self._chunks and self._start > self.acknowledged:
+            self._lose(self._start)
         while self._flushes_sent and self._flushes[0] <= self.acknowledged:
-            self._flushes.popleft()
+            self._flushes.pop(0)
             self._flushes_sent -= 1
         self._flushes_sent = 0
         self.sent = self.acknowledged
-        if chunks and chunks[0][0] < self.acknowledged:
+        if self._chunks and self._start < self.acknowledged:
             self._cut_first()
         return self.acknowledged
 
     def _cut_first(self) -> None:
         """Take the part that is final off the first chunk; join a rest that is too short to the next chunk."""
-        position, samples, arrived = self._chunks.popleft()
-        done = self.acknowledged - position
-        rest: Samples = memoryview(samples).cast("B")[done * _BYTES_PER_SAMPLE :]
+        chunks = self._chunks
+        done = self.acknowledged - self._start
+        rest: Samples = memoryview(chunks.popleft()).cast("B")[done * _BYTES_PER_SAMPLE :]
+        self._start = self.acknowledged
         too_short = len(rest) < self._min_chunk * _BYTES_PER_SAMPLE
-        if too_short and self._chunks and self._chunks[0][0] not in self._flushes:  # a flush stays between the two
-            _, following, later = self._chunks.popleft()
-            rest = b"".join((rest, following))
+        following = self._start + len(rest) // _BYTES_PER_SAMPLE
+        if too_short and chunks and following not in self._flushes:  # a flush stays between the two
+            rest = b"".join((rest, chunks.popleft()))
             if len(rest) > self._max_chunk * _BYTES_PER_SAMPLE:  # two halves, or one would be too short again
-                half = len(rest) // (2 * _BYTES_PER_SAMPLE)
-                self._chunks.appendleft((self.acknowledged + half, rest[half * _BYTES_PER_SAMPLE :], later))
-                rest = rest[: half * _BYTES_PER_SAMPLE]
-        self._chunks.appendleft((self.acknowledged, rest, arrived))
+                half = len(rest) // (2 * _BYTES_PER_SAMPLE) * _BYTES_PER_SAMPLE
+                chunks.appendleft(rest[half:])
+                rest = rest[:half]
+            else:
+                self._arrivals.popleft()
+        chunks.appendleft(rest)
 
     def loud_seconds(self, peak: int) -> float:
         """Seconds of chunks that are not final and exceed *peak* (of 32767) somewhere: they may hold speech."""
         loud = 0
-        for position, samples, _ in self._chunks:
+        for position, samples in self._positions():
             count = len(samples) // _BYTES_PER_SAMPLE
             if position + count > self.acknowledged and is_loud(samples, peak):
                 loud += min(count, position + count - self.acknowledged)
@@ -197,10 +222,16 @@ class ReplayBuffer:
 
     def quiet_seconds(self, peak: int) -> float:
         """Seconds from the end of what is final to the first chunk that exceeds *peak* (of 32767) anywhere."""
-        for position, samples, _ in self._chunks:
+        for position, samples in self._positions():
             if position + len(samples) // _BYTES_PER_SAMPLE > self.acknowledged and is_loud(samples, peak):
                 return max(position - self.acknowledged, 0) / self.sample_rate
         return (self.end - self.acknowledged) / self.sample_rate
+
+    def _positions(self) -> Iterator[Chunk]:
+        position = self._start
+        for samples in self._chunks:
+            yield position, samples
+            position += len(samples) // _BYTES_PER_SAMPLE
 
     @property
     def unsent(self) -> int:

@@ -43,25 +43,15 @@ class AudioFeed:
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=wire_rate)
 
     def push(self, frame: rtc.AudioFrame) -> Sequence[Samples]:
-        """Take a frame; return the chunks that are complete with it.
-
-        Raises:
-            ValueError: the frame has another rate or number of channels than the stream began with.
-        """
-        channels = frame.num_channels
-        if frame.sample_rate != self.input_rate or channels != self.channels:
-            raise ValueError(
-                f"the stream began with {self.input_rate} Hz and {self.channels} channel(s); "
-                f"a frame came with {frame.sample_rate} Hz and {channels}"
-            )
+        """Take a frame of the feed's rate and channels; return the chunks that are complete with it."""
         samples: bytes = frame.data.tobytes()
-        count = frame.samples_per_channel * channels * _BYTES_PER_SAMPLE
+        count = frame.samples_per_channel * self.channels * _BYTES_PER_SAMPLE
         if len(samples) != count:  # LiveKit allows a buffer that is larger than the frame in it
             samples = samples[:count]
         if not samples:
             return ()
-        if channels > 1:
-            samples = downmix(samples, channels)
+        if self.channels > 1:
+            samples = downmix(samples, self.channels)
         if self._resampler is not None:
             samples = self._resample(samples)
         if not self._pending_bytes and self._min_bytes <= len(samples) <= self._max_bytes and samples:

@@ -8,7 +8,8 @@ import functools
 import os
 import socket
 import types
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -45,6 +46,7 @@ class Link:
         sending: somebody sends audio; there is one writer at a time.
         closing: the closing message was sent.
         drained: and the vendor has given all that was left.
+        last_heard: when anything came, a pong too.
         suspicious_after: seconds of silence of the vendor from which on loud audio is counted.
         loud_since_received: samples of loud audio sent while the vendor said nothing for suspiciously long.
         unreadable: messages in a row that were not understood.
@@ -64,7 +66,8 @@ class Link:
         self.conversation = conversation
         self.settings = settings
         self.traits = traits
-        self.opened_at = self.live_at = self.last_sent = self.last_received = self._loop.time()
+        self.opened_at = self.live_at = self.last_sent = self.last_received = self.last_heard = monotonic()
+        self._pinged_at = 0.0
         self.send_began: float | None = None
         self.live = False
         self.origin = 0
@@ -80,7 +83,7 @@ class Link:
         """Audio may be sent from now on; it begins with sample *origin* of the stream."""
         self.live = True
         self.origin = origin
-        self.live_at = self.last_sent = self._loop.time()
+        self.live_at = self.last_sent = monotonic()
 
     async def send(self, messages: Sequence[WireMessage]) -> None:
         """Send *messages* in order.
@@ -89,7 +92,7 @@ class Link:
             ConnectionFailed: the connection is lost.
         """
         ws = self._ws
-        self.last_sent = self.send_began = self._loop.time()
+        self.last_sent = self.send_began = monotonic()
         try:
             for message in messages:
                 if isinstance(message, str):
@@ -101,26 +104,54 @@ class Link:
         finally:
             self.send_began = None
 
+    def send_now(
+        self, messages: Sequence[WireMessage], now: float, then: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Send *messages* without waiting: what the socket takes is on its way when this returns.
+
+        When the socket is full, the rest is sent as soon as it can be, and until then the link is ``sending``.
+        *then* sends what came meanwhile. This is how nearly all audio goes, so it costs no task and no turn of the
+        event loop.
+        """
+        self.last_sent = now
+        ws = self._ws
+        for index, message in enumerate(messages):
+            # type: aiohttp takes any buffer
+            sending = ws.send_str(message) if isinstance(message, str) else ws.send_bytes(message)  # type: ignore[arg-type]
+            try:
+                waits_for = sending.send(None)
+            except StopIteration:
+                continue
+            except (aiohttp.ClientError, ConnectionError) as error:
+                self.fail(failure_of_exception(error, self.settings, doing="sending audio"))
+                return
+            self.sending = True
+            self.send_began = now
+            rest = messages[index + 1 :]
+            self.run(lambda: self._go_on_sending(_rest_of(sending, waits_for), rest, then))  # noqa: B023 - we return
+            return
+
+    async def _go_on_sending(
+        self,
+        begun: Awaitable[None],
+        rest: Sequence[WireMessage],
+        then: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        try:
+            await begun
+            await self.send(rest)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise ConnectionFailed(failure_of_exception(error, self.settings, doing="sending audio")) from None
+        finally:
+            self.send_began = None
+            self.sending = False
+        await then()
+
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* beside everything else; a failure of it is a failure of the connection."""
         task = self._loop.create_task(self._run(work), name="voxport.link")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def run_now(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run *work* at once as far as it gets without waiting, and the rest like :meth:`run`.
-
-        Audio that the socket takes right away is on its way without a task, and without a turn of the event loop.
-        """
-        coroutine = work()
-        try:
-            waits_for = coroutine.send(None)
-        except StopIteration:
-            return
-        except ConnectionFailed as failed:
-            self.fail(failed.failure)
-            return
-        self.run(lambda: _rest_of(coroutine, waits_for))
 
     async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -134,11 +165,8 @@ class Link:
         Raises:
             ConnectionFailed: it ended otherwise.
         """
-        if self._ended is None:
-            message = await self._ws.receive()
-        else:
-            message = aiohttp.http.WS_CLOSED_MESSAGE
-        self.last_received = self._loop.time()
+        message = await self._next_message()
+        self.last_received = self.last_heard
         self.loud_since_received = 0
         kind = message.type
         if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
@@ -156,6 +184,40 @@ class Link:
         if isinstance(error, BaseException):
             raise ConnectionFailed(failure_of_exception(error, self.settings, doing="receiving"))
         raise ConnectionFailed(failure_of_close(None, "", self.settings, table))
+
+    async def _next_message(self) -> Any:
+        """The next message that is no ping and no pong."""
+        answered = 0
+        while self._ended is None:
+            message = await self._ws.receive()
+            self.last_heard = monotonic()
+            if message.type is aiohttp.WSMsgType.PING:
+                await self._send_pong(message.data)
+            elif message.type is not aiohttp.WSMsgType.PONG:
+                return message
+            answered += 1
+            if answered % 32 == 0:  # whoever only pings must not keep the loop from everything else
+                await asyncio.sleep(0)
+        return aiohttp.http.WS_CLOSED_MESSAGE
+
+    async def _send_pong(self, data: bytes) -> None:
+        try:
+            await self._ws.pong(data)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise ConnectionFailed(failure_of_exception(error, self.settings, doing="answering a ping")) from None
+
+    def keep_heart_beating(self, now: float) -> None:
+        """Ask for a sign of life when there was none for a while. aiohttp would do it with a timer per message."""
+        seconds = self.traits.heartbeat_seconds
+        if seconds is not None and now - self.last_heard >= seconds and self._pinged_at < self.last_heard:
+            self._pinged_at = now
+            self.run(self._send_ping)
+
+    async def _send_ping(self) -> None:
+        try:
+            await self._ws.ping()
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise ConnectionFailed(failure_of_exception(error, self.settings, doing="sending a ping")) from None
 
     @property
     def closed(self) -> bool:
@@ -176,6 +238,9 @@ class Link:
         stall = traits.stall_seconds
         if self.send_began is not None and now - self.send_began > stall:
             return Failure(f"it takes no audio since {stall:g} s", detail={"timeout": True})
+        heartbeat = traits.heartbeat_seconds or 0.0
+        if self._pinged_at > self.last_heard and now - self._pinged_at > heartbeat / 2:
+            return Failure(f"it does not answer a ping since {heartbeat / 2:g} s", detail={"timeout": True})
         expected = speaking or self.loud_since_received > _LOUD_SECONDS * self.settings.sample_rate
         audio_flows = now - last_audio_at < stall
         if expected and audio_flows and not self.closing and now - self.last_received > stall:
@@ -295,7 +360,7 @@ async def _connect(source: SessionSource, protocol: StreamingProtocol, settings:
                 target.url,
                 headers=target.headers,
                 protocols=target.subprotocols,
-                heartbeat=traits.heartbeat_seconds,
+                autoping=False,
                 max_msg_size=MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from livekit import rtc
 
@@ -53,7 +54,7 @@ class Outbox:
         self._reported = 0
         self._reported_dropped = 0
         self.rate = own_rate
-        self.last_audio_at = self._loop.time()
+        self.last_audio_at = monotonic()
         self.ended = False
         self.replayed = 0
 
@@ -66,7 +67,7 @@ class Outbox:
 
     def push(self, frame: rtc.AudioFrame) -> None:
         """Take a frame. The first one settles the rate: LiveKit allows no other one after it."""
-        now = self.last_audio_at = self._loop.time()
+        now = self.last_audio_at = monotonic()
         buffer, feed = self._buffer, self._feed
         if buffer is None:
             self.rate = self._form.wire_rate(frame.sample_rate, self._own_rate)
@@ -75,6 +76,26 @@ class Outbox:
             feed = self._renew_feed(frame, now)
         for chunk in feed.push(frame):
             buffer.append(chunk, now)
+
+    def push_through(self, frame: rtc.AudioFrame, link: Link) -> None:
+        """Take a frame and send on *link*, which is live and not busy, what is complete with it."""
+        buffer, feed = self._buffer, self._feed
+        if buffer is None or feed is None or feed.channels != frame.num_channels or self._form.replay_pace:
+            self.push(frame)
+            link.run(lambda: self.send_pending(link))
+            return
+        now = self.last_audio_at = monotonic()
+        for chunk in feed.push(frame):
+            position = buffer.pass_on(chunk, now) if link.live and not link.sending else None
+            if position is None:  # something else goes first
+                buffer.append(chunk, now)
+                link.run(lambda: self.send_pending(link))
+                continue
+            if position != link.origin + link.samples:
+                self._note_gap(link, position)
+            link.send_now(link.conversation.audio(chunk), now, lambda: self.send_pending(link))
+            if link.live:
+                self._note_sent(link, position, chunk)
 
     def _renew_feed(self, frame: rtc.AudioFrame, now: float) -> AudioFeed:
         self._flush_feed(now)
@@ -87,7 +108,7 @@ class Outbox:
         """The caller wants all audio so far to be final. Returns whether there is any."""
         if self._buffer is None:
             return False
-        self._flush_feed(self._loop.time())
+        self._flush_feed(monotonic())
         self._buffer.flush()
         return True
 
@@ -155,7 +176,7 @@ class Outbox:
             link.loud_since_received += count
 
     async def _keep_pace(self, link: Link, pace: float) -> None:
-        ahead = link.samples / self.rate - pace * (self._loop.time() - link.live_at) - 1.0
+        ahead = link.samples / self.rate - pace * (monotonic() - link.live_at) - 1.0
         if ahead > 0:
             await asyncio.sleep(ahead / pace)
 

@@ -17,6 +17,7 @@ import asyncio
 import dataclasses
 import logging
 import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -41,6 +42,7 @@ from .adapter import OnFailure
 from .direct import DirectStream
 from .link import NO_STATUS, Link, connect
 from .outbox import Outbox
+from .ticker import ticker
 
 if TYPE_CHECKING:
     from .streaming import CustomWebSocketSTTAdapter
@@ -120,11 +122,12 @@ class WebSocketSpeechStream(DirectStream):
     # ------------------------------------------------------------------ the supervisor
 
     async def _run(self) -> None:
-        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+        clock = ticker()
+        clock.add(self._tick, every=self._tick_seconds)
         try:
             await self._supervise()
         finally:
-            self._timer.cancel()
+            clock.remove(self._tick)
             self._outbox.stop_waiting()
             self._count_audio()
 
@@ -147,7 +150,7 @@ class WebSocketSpeechStream(DirectStream):
 
     async def _converse(self) -> bool:
         """One connection, from the handshake to its end. Returns whether the stream is over with it."""
-        began = self._loop.time()
+        began = monotonic()
         settings = self._settings_now()
         link = await self._adapter._take_prewarmed(settings)
         reused = link is not None
@@ -157,7 +160,7 @@ class WebSocketSpeechStream(DirectStream):
         try:
             self._connects += 1
             self._stats.connects += 1
-            self._report_connection_acquired(self._loop.time() - began, reused)
+            self._report_connection_acquired(monotonic() - began, reused)
             self._reconnect_wanted = link.settings != self._settings_now()  # changed while connecting
             if not link.traits.waits_for_ready:
                 self._go_live(link)
@@ -169,7 +172,7 @@ class WebSocketSpeechStream(DirectStream):
             if self._is_idle_close(failed.failure):
                 self._wanted.clear()  # it did nothing wrong: come back with the next audio
                 return False
-            if self._loop.time() - link.live_at > self._retry.timeout:
+            if monotonic() - link.live_at > self._retry.timeout:
                 self._proven(link)
             raise
         finally:
@@ -219,7 +222,7 @@ class WebSocketSpeechStream(DirectStream):
     def _is_idle_close(self, failure: Failure) -> bool:
         """Whether the vendor closed because there was nothing to do, which is no failure."""
         outbox = self._outbox
-        idle = self._loop.time() - outbox.last_audio_at >= self._traits.idle_seconds
+        idle = monotonic() - outbox.last_audio_at >= self._traits.idle_seconds
         if failure.status is None or outbox.ended or outbox.waiting_seconds or not idle:
             return False
         if self._may_hold_speech() and not self._idle_again:
@@ -252,7 +255,7 @@ class WebSocketSpeechStream(DirectStream):
             raise error from None
         self._emit_error(error, recoverable=True)
         delay = self._backoff.next_delay(failure.retry_after)
-        if self._outbox.ended and self._loop.time() + delay - self._input_ended_at > _GIVE_UP_SECONDS:
+        if self._outbox.ended and monotonic() + delay - self._input_ended_at > _GIVE_UP_SECONDS:
             logger.error(
                 "%s; the input has ended and %.1f s of audio stay unrecognised",
                 error.message,
@@ -267,7 +270,7 @@ class WebSocketSpeechStream(DirectStream):
 
     def _proven(self, link: Link) -> None:
         """The connection was of use: the next failure is a new one. One that broke at once proves nothing."""
-        if self._loop.time() - link.live_at >= _PROOF_SECONDS:
+        if monotonic() - link.live_at >= _PROOF_SECONDS:
             self._backoff.reset()
             self._failures_in_a_row = 0
 
@@ -278,9 +281,14 @@ class WebSocketSpeechStream(DirectStream):
         if outbox.empty:
             self._adapter._last_input_rate = frame.sample_rate
             self.start_time = self._assembler.started_at = time.time() - frame.duration
-        outbox.push(frame)
         self._idle_again = False
-        self._send_now()
+        link = self._link
+        if link is None or not link.live or link.sending:  # it goes out with what is being sent, or with the next
+            outbox.push(frame)
+        else:
+            outbox.push_through(frame, link)
+        if not self._wanted.is_set():
+            self._wanted.set()
 
     def _accept_flush(self) -> None:
         if self._outbox.flush():
@@ -288,7 +296,7 @@ class WebSocketSpeechStream(DirectStream):
 
     def _accept_end(self) -> None:
         self._outbox.ended = True
-        self._input_ended_at = self._loop.time()
+        self._input_ended_at = monotonic()
         self._send_now()
 
     def _send_now(self) -> None:
@@ -297,7 +305,7 @@ class WebSocketSpeechStream(DirectStream):
             self._wanted.set()
         link = self._link
         if link is not None and link.live and not link.sending:
-            link.run_now(lambda: self._outbox.send_pending(link))
+            link.run(lambda: self._outbox.send_pending(link))
 
     # ------------------------------------------------------------------ events in
 
@@ -379,13 +387,12 @@ class WebSocketSpeechStream(DirectStream):
             traits.drain_seconds,
             traits.ready_seconds,
             traits.keepalive_seconds or 4.0,
+            traits.heartbeat_seconds or 4.0,
             traits.session_seconds or 4.0,
         )
         return float(min(max(shortest / 4, 0.02), 1.0))
 
-    def _tick(self) -> None:
-        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
-        now = self._loop.time()
+    def _tick(self, now: float) -> None:
         if self._assembler.end_held:
             self._end_held_since = self._end_held_since or now
             if now - self._end_held_since > _HELD_END_SECONDS:
@@ -397,6 +404,7 @@ class WebSocketSpeechStream(DirectStream):
         link = self._link
         if link is None or link.closed:
             return
+        link.keep_heart_beating(now)
         failure = link.trouble(now, speaking=self._assembler.speaking, last_audio_at=self._outbox.last_audio_at)
         if failure is not None:
             link.fail(failure)
