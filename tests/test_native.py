@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import textwrap
 import threading
@@ -18,6 +19,7 @@ from livekit.agents import llm, stt, tts
 from livekit.plugins import azure, openai  # on the main thread, as the tests' own use of them
 
 from agents.providers.base import ConfigurationError, LLMConfig, ProviderConfig, STTConfig, TTSConfig
+from agents.providers.factory import ProviderFactory
 from agents.providers.native import (
     AzureLLM,
     AzureSTT,
@@ -25,6 +27,7 @@ from agents.providers.native import (
     OpenAILLM,
     OpenAISTT,
     OpenAITTS,
+    arguments,
     build_native,
     installed_plugins,
     parameter_names,
@@ -626,6 +629,7 @@ OTHERS = [
     ("livekit:gladia", STTConfig("x", "de", api_key=KEY), "_opts.language_config.languages", ["de"]),
     ("livekit:google", LLMConfig("x", "gemini-2.5-flash", KEY), "_opts.model", "gemini-2.5-flash"),
     ("livekit:groq", LLMConfig("x", "llama-3.1-8b-instant", KEY), "_opts.model", "llama-3.1-8b-instant"),
+    ("livekit:groq", STTConfig("x", None, api_key=KEY), "_opts.detect_language", True),
     ("livekit:speechmatics", STTConfig("x", api_key=KEY), "_stt_options.language", "en"),
 ]
 
@@ -651,3 +655,31 @@ def test_a_plugin_without_speech_says_what_it_has() -> None:
     assert str(refusal("livekit:silero", STTConfig("x"))) == (
         "livekit.plugins.silero has no STT, only VAD: use another provider"
     )
+
+
+# --- docs/native.md ---
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "native.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+async def test_the_configurations_in_the_documentation_are_built(
+    text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for plugin in re.findall(r"livekit:(\w+)", text):
+        if plugin not in installed_plugins():
+            pytest.skip(f"livekit-plugins-{plugin} is not installed")
+    for name in ("SONIOX_API_KEY", "GROQ_API_KEY", "ELEVEN_API_KEY", "AZURE_SPEECH_KEY"):
+        monkeypatch.setenv(name, KEY)
+    path = tmp_path / "voxport.yaml"
+    path.write_text(text, encoding="utf-8")
+    built = ProviderFactory.from_file(path)
+    assert [name for name in ("stt", "llm", "tts") if getattr(built, name) is not None] == [
+        name for name in ("stt", "llm", "tts") if f"{name}:\n" in text
+    ]
+    await built.aclose()
+
+
+def test_the_documentation_names_the_parameters_that_take_a_field() -> None:
+    for field, names in arguments.NAMES.items():
+        assert f"| `{field}` | {', '.join(f'`{name}`' for name in names)} |" in PAGE

@@ -14,9 +14,9 @@ from livekit.agents.types import NotGiven
 
 from ..base import ConfigurationError, ProviderConfig, check_metadata, suggest
 
-__all__ = ["arguments_for", "parameter_names"]
+__all__ = ["NAMES", "arguments_for", "parameter_names"]
 
-_NAMES: Mapping[str, tuple[str, ...]] = {
+NAMES: Mapping[str, tuple[str, ...]] = {
     "language": ("language", "languages", "language_codes", "language_code", "language_hints", "language_hint"),
     "model": ("model", "model_id", "model_name"),
     "voice": ("voice", "voice_id", "voice_name", "speaker"),
@@ -81,7 +81,7 @@ class _Place:
 
 def _fields(config: ProviderConfig) -> Iterable[tuple[str, Any]]:
     """The fields that are given, with their values; the key in plain."""
-    for field in _NAMES:
+    for field in NAMES:
         value = config.key if field == "api_key" else getattr(config, field, None)
         if value is not None:
             yield field, value
@@ -103,13 +103,13 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def _place_of(field: str, takes: Mapping[str, _Parameter]) -> _Place | None:
-    for name in _NAMES[field]:
+    for name in NAMES[field]:
         if name in takes:
             return _Place(name, None, takes[name])
     for parameter, inside in takes.items():
         for kind in _members(inside.hint):
             if dataclasses.is_dataclass(kind):
-                for name in _NAMES[field]:
+                for name in NAMES[field]:
                     if name in (known := _options(kind)):
                         return _Place(parameter, name, known[name])
     return None
@@ -125,7 +125,7 @@ def _put(settings: dict[str, Any], place: _Place, field: str, value: Any) -> Non
     name = place.inner or place.parameter
     if place.inner is None:
         if field == "language":  # whichever of its names the user chose
-            name = next((other for other in _NAMES[field] if other in settings), name)
+            name = next((other for other in NAMES[field] if other in settings), name)
         where, taken = f"metadata[{name!r}]", name in settings
     elif given is None or isinstance(given, Mapping):
         where, taken = f"metadata[{place.parameter!r}][{place.inner!r}]", place.inner in (given or {})
