@@ -21,6 +21,7 @@ from .google_long import GoogleLong
 from .google_speech import GoogleSpeechV1, GoogleSpeechV2
 from .jambonz import Jambonz
 from .jambonz_speech import JambonzSpeech
+from .ollama import Ollama
 from .openai_chat import OpenAIChat
 from .openai_realtime import OpenAIRealtime
 from .openai_speech import OpenAISpeech
@@ -51,6 +52,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     GoogleTokens,
     OpenAIRealtime,
     Jambonz,
+    Ollama,
     JambonzSpeech,
     OpenAITranscriptions,
     OpenAISpeech,
