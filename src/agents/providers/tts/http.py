@@ -248,15 +248,15 @@ class CustomHTTPTTSAdapter(TTSAdapter):
                 await pieces.aclose()
 
     async def _connect(self) -> None:
-        """Ask for the head of the host's first page, without credentials, so that the pool holds a connection."""
+        """Ask the host something harmless, without credentials, so that the pool holds a connection to it."""
         parts = urlsplit(self._settings.url)
         with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
-            async with self._sessions.get().head(
+            async with self._sessions.get().options(
                 urlunsplit((parts.scheme, parts.netloc, "/", "", "")),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=_PREWARM_SECONDS),
-            ):
-                pass
+            ) as answer:
+                await answer.content.read(_MAX_ERROR_BYTES)  # one that is not read to its end is no use
 
 
 async def _pieces(answer: Answer) -> AsyncGenerator[bytes, None]:

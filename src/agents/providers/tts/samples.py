@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import av
 import numpy as np
 
-__all__ = ["FLOAT", "LINEAR", "MULAW", "TO_PCM", "downmixed", "mulaw_to_pcm"]
+__all__ = ["FLOAT", "LINEAR", "MULAW", "TO_PCM", "downmixed", "mulaw_to_pcm", "planes"]
 
 LINEAR, FLOAT, MULAW = 1, 3, 7
 """Format tags of WAV files (RFC 2361)."""
@@ -72,3 +73,9 @@ def downmixed(pcm: bytes, channels: int) -> bytes:
         return pcm
     mono: bytes = np.frombuffer(pcm, "<i2").reshape(-1, channels).mean(axis=1).astype("<i2").tobytes()
     return mono
+
+
+def planes(frames: list[av.AudioFrame]) -> bytes:
+    """The samples in *frames* of one channel."""
+    # a plane is padded for alignment: only its samples count
+    return b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)

@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 import av
-from livekit.agents.utils import codecs
 
 from ..protocol import SynthesisForm
 from ..protocol.media import BARE
-from .samples import downmixed, mulaw_to_pcm
+from .decoder import Decoder
+from .samples import downmixed, mulaw_to_pcm, planes
 from .wav import WavReader
 
 __all__ = ["SoundReader", "decoded"]
@@ -64,7 +64,7 @@ class SoundReader:
         """What the resampler still holds, at the end."""
         if self._resampler is None:
             return b""
-        rest, self._resampler = _planes(self._resampler.resample(None)), None
+        rest, self._resampler = planes(self._resampler.resample(None)), None
         return rest
 
     def _from_wav(self, wav: WavReader, data: bytes) -> bytes:
@@ -80,16 +80,11 @@ class SoundReader:
         frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
         frame.sample_rate = rate
         frame.planes[0].update(samples)
-        return _planes(self._resampler.resample(frame))
+        return planes(self._resampler.resample(frame))
 
 
 def _resampler(rate: int) -> av.AudioResampler:
     return av.AudioResampler(format="s16", layout="mono", rate=rate)
-
-
-def _planes(frames: list[av.AudioFrame]) -> bytes:
-    # a plane is padded for alignment: only its samples count
-    return b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)
 
 
 async def decoded(
@@ -126,20 +121,19 @@ async def _read(
 async def _decode(
     pieces: AsyncIterator[bytes], form: SynthesisForm, sample_rate: int
 ) -> AsyncGenerator[bytes, None]:
-    """By FFmpeg, in a thread that LiveKit's decoder has for it."""
-    decoder = codecs.AudioStreamDecoder(sample_rate=sample_rate, num_channels=1, format=form.mime_type)
+    decoder = Decoder(form.mime_type, sample_rate)
 
     async def feed() -> None:
         try:
             async for piece in pieces:
                 decoder.push(piece)
         finally:
-            decoder.end_input()
+            decoder.end()
 
     feeding = asyncio.get_running_loop().create_task(feed(), name="voxport.decode")
     try:
-        async for frame in decoder:
-            yield frame.data.tobytes()
+        async for pcm in decoder.pcm():
+            yield pcm
         await feeding
     finally:
         feeding.cancel()
