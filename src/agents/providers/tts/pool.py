@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..protocol import Settings, StreamingSynthesisProtocol
+from ..protocol import Failure, Settings, StreamingSynthesisProtocol
 from ..transport.failures import ConnectionFailed
 from ..transport.sessions import SessionSource
 from .connection import Connection, connect
@@ -41,6 +41,7 @@ class Pool:
         self._opening: asyncio.Task[Connection] | None = None
         self._opening_settings: Settings | None = None
         self._waiting = 0  # for what is being opened
+        self._cancelled: set[Connection] = set()  # that are not answered yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: Settings | None = None
 
@@ -120,10 +121,12 @@ class Pool:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._wanted = None  # what is given back from now on is closed
         free, self._free = self._free, []
         for connection in free:
             self.close(connection)
-        self._wanted = None
+        for connection in self._cancelled:
+            connection.fail(Failure("closed"))
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -182,11 +185,11 @@ class Pool:
 
     async def _until_free(self, connection: Connection) -> None:
         """Wait for the vendor's answer to a cancellation: until then old audio may come."""
+        self._cancelled.add(connection)
         try:
             await asyncio.wait({connection.over}, timeout=_CANCEL_SECONDS)
-        except asyncio.CancelledError:
-            await connection.aclose()
-            raise
+        finally:
+            self._cancelled.discard(connection)
         if connection.over.done():
             self.give_back(connection)
         else:
