@@ -547,7 +547,7 @@ class TestOverride:
     async def test_what_aiohttp_raises_is_tried_again_before_output_and_not_after(self, serve: Serve) -> None:
         class Own(CustomHTTPLLMAdapter):
             async def _send_messages(self, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
-                async with self.session.post(self.endpoint_url, json=messages[-1]) as reply:
+                async with self.session.post(self.endpoint_url, json=messages[-1], headers=self.headers) as reply:
                     reply.raise_for_status()
                     async for line in reply.content:
                         yield line.decode()
@@ -556,6 +556,7 @@ class TestOverride:
         adapter = Own(server.url, KEY)
         assert (await ask(adapter)).text == "Said once."
         assert adapter.stats.retries == 1
+        assert server.headers[1]["authorization"] == f"Bearer {KEY}" and KEY not in repr(adapter.headers)
         error, text = await refusal(Own((await serve(streams("Half\n", cut=True), says("Never."))).url))
         assert (type(error), text) == (APIConnectionError, "Half\n")
         error, _ = await refusal(Own((await serve(status(401))).url, KEY))

@@ -126,6 +126,9 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self._key = secret_key(api_key) or environment_key("OPENAI_API_KEY" if self._host == _OPENAI else None)
         self.headers = MaskedHeaders(check_headers(headers))
         check_url(url, setting="endpoint_url", schemes=schemes, has_key=self._carries_credentials())
+        self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
+        if self._bearer and not any(name.lower() == "authorization" for name in self.headers):
+            self.headers["Authorization"] = self._bearer.reveal()  # for an override's own request
         self._model = model or None
         self._options = dict(options or {})
         if not isinstance(strict_tools, (bool, type(None))):
@@ -311,7 +314,11 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
             api_key=self._key,
             model=self._model,
             options=dict(self._options),
-            headers={**self.headers, **(headers or {})},
+            # the protocol knows itself how the key is sent
+            headers={
+                **{k: v for k, v in self.headers.items() if k != "Authorization" or Secret(v) != self._bearer},
+                **(headers or {}),
+            },
         )
 
     def _carries_credentials(self) -> bool:
