@@ -91,7 +91,7 @@ async def test_a_stream_from_its_first_word_to_its_metadata(client: Any) -> None
         (final,) = finals(heard)
         assert (final.speech_final, final.from_finalize) == (True, False)
         said = final.channel.alternatives[0]
-        assert said.transcript == "What are your opening hours on sunday."
+        assert said.transcript == "What are your opening hours."
         assert (said.words[0].punctuated_word, said.words[0].speaker) == ("What", 0)
         assert heard[-1].last_word_end == said.words[-1].end
 
