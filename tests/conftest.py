@@ -14,7 +14,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from hypothesis import HealthCheck, settings
 from livekit import rtc
+
+# How fast an example is made and run says how busy the machine is, and nothing about Voxport.
+settings.register_profile("voxport", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("voxport")
 
 
 def _open_sockets() -> dict[str, str]:
