@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
-from livekit.agents import Agent, AgentSession, APIError, function_tool
+from livekit.agents import Agent, AgentSession, APIError, function_tool, llm
 from livekit.agents.voice.run_result import RunResult
 from llm_endpoint import Serve, delta, says, streams
+from pydantic import BaseModel
 
 from agents.providers import LLMConfig, ProviderFactory
 from agents.providers.adapters import CustomHTTPLLMAdapter
@@ -74,6 +76,13 @@ def happened(result: RunResult[Any]) -> list[Any]:
     return shown
 
 
+class Booking(BaseModel):
+    """What structured output is asked for."""
+
+    day: str
+    party: int
+
+
 class NoRecogniser:
     """The dialects of language models need none."""
 
@@ -95,6 +104,9 @@ async def test_the_model_calls_tools_and_their_results_are_spoken(path: str) -> 
             one = await session.run(user_input="could you book a table for four on friday please")
             two = await session.run(user_input="are you open on sunday and can i book a table for two then")
             three = await session.run(user_input="is there any parking")
+            chat = llm.ChatContext.empty()
+            chat.add_message(role="user", content="a table for four on friday")
+            shaped = await adapter.chat(chat_ctx=chat, response_format=Booking).collect()
     name, arguments = happened(one)[0]
     assert (name, agent.booked) == ("book_table", [("Friday", 4), ("Sunday", 2)])
     assert happened(one)[1:] == [
@@ -103,8 +115,9 @@ async def test_the_model_calls_tools_and_their_results_are_spoken(path: str) -> 
     ]
     assert happened(two)[-1] == "A table for 2 on Sunday is reserved. On Sunday we are open until nine."
     assert "car park" in happened(three)[-1]
+    assert json.loads(shaped.text) == {"day": "Friday", "party": 4}
     stats = adapter.stats
-    assert (stats.requests, stats.answers, stats.tool_calls) == (5, 5, 3)
+    assert (stats.requests, stats.answers, stats.tool_calls) == (6, 6, 3)
 
 
 def calls(arguments: str) -> Any:

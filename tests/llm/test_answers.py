@@ -26,6 +26,23 @@ from agents.providers.protocol import (
 URL = "https://llm.example/v1/chat/completions"
 
 
+FIELDS = [
+    *("choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"),
+    *(
+        "finish_reason",
+        "usage",
+        "prompt_tokens",
+        "prompt_tokens_details",
+        "cached_tokens",
+        "error",
+        "code",
+        "type",
+    ),
+    *("done", "eval_count", "text", "refusal", "extra_content"),
+]
+"""What answers are made of."""
+
+
 def read(
     body: bytes | str,
     *,
@@ -264,10 +281,23 @@ class TestOtherThings:
         assert text(read(sse(body))) == "I cannot."
 
     @given(st.binary(max_size=200), st.sampled_from(["auto", "openai", "json-lines", "json"]))
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=100, deadline=None, database=None)
     def test_garbage_is_a_failure_or_an_empty_end_and_never_an_exception(self, data: bytes, protocol: str) -> None:
         for body in (data, b"data: " + data, b'{"choices": [' + data):
             assert isinstance(read(body, step=17, protocol=protocol)[-1], (Failure, Stopped))
+
+    @given(st.data())
+    @settings(max_examples=40, deadline=None, database=None)
+    def test_no_json_is_absurd_enough_for_an_exception(self, data: st.DataObject) -> None:
+        leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+        names = st.sampled_from(FIELDS)
+        value = st.recursive(leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(names, v, max_size=4))
+        chunks = [json.dumps(v) for v in data.draw(st.lists(value, max_size=4))]
+        tool = {"choices": [{"delta": {"tool_calls": [data.draw(value)]}, "finish_reason": data.draw(value)}]}
+        for body in (sse(*chunks), "\n".join(chunks), sse(json.dumps(tool))):
+            events = read(body, text_path=data.draw(st.sampled_from([None, "content", "choices[0].delta"])))
+            assert isinstance(events[-1], (Failure, Stopped))
+            assert all(isinstance(event.arguments, str) for event in events if isinstance(event, ToolCall))
 
 
 LINES = [
@@ -462,6 +492,12 @@ class TestToolCalls:
         found.add(piece(0, "c", "look", '{"a":' * depth + ("1" + "}" * depth if closed else "")))
         (call,) = found.take()
         assert json.loads(call.arguments) == "the arguments are nested too deeply"
+
+    def test_long_arguments_in_small_pieces_take_no_time(self) -> None:
+        found = ToolCalls()
+        for _ in range(50_000):
+            found.add(piece(0, None, "look", "1}"[:1]))
+        assert len(found.take()[0].arguments) == 50_000
 
     def test_many_arguments_are_not_deep_ones(self) -> None:
         arguments = json.dumps({"rows": [{"text": '{"[' * 3} for _ in range(200)]})

@@ -89,6 +89,12 @@ class ChatCompletions(_JsonChat):
 
     name = "chat completions"
 
+    def failure(self, response: HttpResponse) -> Failure:
+        failure = super().failure(response)
+        if response.status in (400, 422) and "stream_options" in response.text():
+            failure.message += "; options={'stream_options': None} leaves it out, and with it the usage"
+        return failure
+
     def _body(self, chat: Chat) -> dict[str, Any]:
         tools = list(chat.tools)
         return {

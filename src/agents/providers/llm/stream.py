@@ -155,6 +155,8 @@ class CustomHTTPLLMStream(llm.LLMStream):
             given = await given
         if isinstance(given, str):
             self._pass_on(given)
+        elif not hasattr(given, "__aiter__"):
+            raise TypeError(f"_send_messages must yield str, and returned {type(given).__name__}")
         elif hasattr(given, "aclose"):
             async with aclosing(given):
                 await self._pump_pieces(given)

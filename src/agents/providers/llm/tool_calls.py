@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -22,8 +22,16 @@ class _Call:
     index: int | None
     call_id: str = ""
     name: str = ""
-    arguments: str = ""
+    pieces: list[str] = field(default_factory=list)
     extra: dict[str, Any] | None = None
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
+
+    def is_whole(self) -> bool:
+        """Whether the arguments are JSON; quick to say no, since it is asked with every piece."""
+        return bool(self.pieces) and self.pieces[-1].rstrip().endswith("}") and is_json(self.arguments)
 
 
 class ToolCalls:
@@ -55,7 +63,8 @@ class ToolCalls:
         call.call_id = call.call_id or call_id
         if name != call.name:  # a repetition, or the next part of a name
             call.name += name
-        call.arguments += text
+        if text:
+            call.pieces.append(text)
         if isinstance(piece.get("extra_content"), dict):
             call.extra = piece["extra_content"]
 
@@ -72,9 +81,9 @@ class ToolCalls:
             return last
         if call_id and last.call_id:
             return None
-        begins = bool(text) and is_json(last.arguments)
+        begins = bool(text) and last.is_whole()
         if index is None:
-            begins = begins or (bool(last.arguments) and name != last.name)
+            begins = begins or (bool(last.pieces) and name != last.name)
         return None if begins else last
 
     def take(self) -> list[ToolCall]:
