@@ -22,7 +22,7 @@ def kept(count: int, *, keep_seconds: float = 60.0, given: bool = True) -> KeptA
     audio = KeptAudio(keep_seconds)
     audio.rate = RATE
     for number in range(count):
-        audio.push(frame(number))
+        audio.push(frame(number), 100)
     if given:
         audio.given = audio.end
     return audio
@@ -43,7 +43,7 @@ class TestGiving:
 
     def test_frames_are_the_callers_own(self) -> None:
         audio, mine = kept(0), frame(7)
-        audio.push(mine)
+        audio.push(mine, 100)
         assert next(audio.pending()) is mine
 
     def test_finals_cover_nothing_that_was_not_given(self) -> None:
@@ -54,7 +54,7 @@ class TestGiving:
     def test_flushes_keep_their_place_until_what_they_are_about_is_final(self) -> None:
         audio = kept(2)
         audio.flush()
-        audio.push(frame(2))
+        audio.push(frame(2), 100)
         audio.flush()
         audio.given = audio.end
         audio.rewind()
@@ -71,7 +71,7 @@ class TestGiving:
 
     def test_a_frame_in_a_larger_buffer_is_cut_at_its_own_end(self) -> None:
         audio = kept(0)
-        audio.push(rtc.AudioFrame(np.arange(300, dtype=np.int16).tobytes(), RATE, 1, 100))
+        audio.push(rtc.AudioFrame(np.arange(300, dtype=np.int16).tobytes(), RATE, 1, 100), 100)
         audio.given = audio.end
         audio.acknowledge(0.04)
         audio.rewind()
@@ -89,7 +89,7 @@ class TestLettingGo:
         """Push so much audio in *pushed_in* seconds, as the timer sees it."""
         frames = round(seconds * 10)
         for number in range(frames):
-            audio.push(frame(number))
+            audio.push(frame(number), 100)
             if given:
                 audio.given = audio.end
             audio.let_go(pushed_in * (number + 1) / frames)
@@ -124,9 +124,9 @@ class TestLevel:
     def test_only_what_came_since_the_last_look_is_looked_at(self) -> None:
         audio = kept(0)
         for number in range(4):
-            audio.push(frame(number, peak=9000))
+            audio.push(frame(number, peak=9000), 100)
         assert audio.look(0, closely=False).seconds == pytest.approx(0.4)
-        audio.push(frame(4, peak=9000))
+        audio.push(frame(4, peak=9000), 100)
         heard = audio.look(0, closely=False)
         assert (heard.seconds, heard.unanswered, heard.ago) == pytest.approx((0.1, 0.1, 0.1))
         assert audio.loud and audio.quiet_seconds == 0.0
@@ -134,10 +134,10 @@ class TestLevel:
     def test_what_was_answered_needs_no_second_answer(self) -> None:
         audio = kept(0)
         for number in range(4):
-            audio.push(frame(number, peak=9000))
+            audio.push(frame(number, peak=9000), 100)
         heard = audio.look(200, closely=False)
         assert (heard.unanswered, heard.ago) == pytest.approx((0.2, 0.2))
-        audio.push(frame(4, peak=9000))
+        audio.push(frame(4, peak=9000), 100)
         assert audio.look(audio.end, closely=False).unanswered == 0.0
         assert audio.loud, "that somebody speaks is known all the same"
 
@@ -145,16 +145,16 @@ class TestLevel:
         for closely, quiet in ((True, 0.1), (False, 0.3)):
             audio = kept(1)
             audio.look(0, closely=True)
-            audio.push(frame(1, peak=9000))
-            audio.push(frame(2))
+            audio.push(frame(1, peak=9000), 100)
+            audio.push(frame(2), 100)
             heard = audio.look(audio.end, closely=closely)
             assert audio.quiet_seconds == pytest.approx(quiet)
             assert heard.seconds == pytest.approx(0.1 if closely else 0.0) and heard.unanswered == 0.0
 
     def test_speech_that_no_final_covers(self) -> None:
         audio = kept(2)
-        audio.push(frame(2, peak=9000))
-        audio.push(frame(3))
+        audio.push(frame(2, peak=9000), 100)
+        audio.push(frame(3), 100)
         audio.given = audio.end
         assert audio.unheard_seconds == pytest.approx(0.1)
         assert audio.pause_seconds == pytest.approx(0.2)

@@ -67,10 +67,10 @@ class KeptAudio:
         self.loud = False
         self.loud_until = 0
 
-    def push(self, frame: rtc.AudioFrame) -> None:
-        """Keep *frame*: mono, not empty, and with the rate of all the others."""
+    def push(self, frame: rtc.AudioFrame, samples: int) -> None:
+        """Keep *frame*: mono, with so many *samples*, and with the rate of all the others."""
         self._frames.append(frame)
-        self.end += frame.samples_per_channel
+        self.end += samples
 
     def flush(self) -> None:
         """Remember that the caller flushed here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..protocol.replay import Samples
 
 __all__ = ["EnergyGate", "SilenceWatch"]
@@ -107,13 +109,17 @@ class SilenceWatch:
         """It is in trouble: until its next answer, it is given no longer than this."""
         self._hurry = seconds
 
-    def overdue(self, now: float, patience: float = 1.0) -> bool:
-        """Whether the recogniser owes an answer for too long. *patience* multiplies the limit."""
+    def left(self, now: float, patience: float = 1.0) -> float:
+        """Seconds until the answer that is owed is overdue; 0 or less: it is. *patience* multiplies the limit."""
         limit = self._limit * patience if self._hurry is None else min(self._hurry, self._limit)
         if now - self._last_audio >= limit:
-            return False
+            return math.inf
         if self._unanswered >= _LEAST_SPEECH:
             if self._interims:
-                return now - self._since >= limit
-            return now - self._last_speech >= limit or now - self._since >= limit + _LONGEST_MONOLOGUE
-        return self._text_open and now - max(self._last_answer, self._last_speech) >= limit
+                return self._since + limit - now
+            return min(self._last_speech, self._since + _LONGEST_MONOLOGUE) + limit - now
+        return max(self._last_answer, self._last_speech) + limit - now if self._text_open else math.inf
+
+    def overdue(self, now: float, patience: float = 1.0) -> bool:
+        """Whether the recogniser owes an answer for too long."""
+        return self.left(now, patience) <= 0

@@ -58,6 +58,8 @@ _PROOF_SECONDS = 0.2
 _TROUBLES = 2
 """So many recoverable errors in a row, with nothing said in between: the member is down."""
 
+_SHORTEST_TICK = 0.02
+
 _IDLE_SECONDS = 5.0
 """A member that ends its stream after so much time without audio has not failed."""
 
@@ -99,13 +101,14 @@ class FailoverStream(DirectStream):
     # ------------------------------------------------------------------ audio in
 
     def _accept_frame(self, frame: rtc.AudioFrame) -> None:
-        if frame.num_channels != self._channels or not frame.samples_per_channel:
+        samples = frame.samples_per_channel
+        if frame.num_channels != self._channels or not samples:
             mono = self._prepared(frame)
             if mono is None:
                 return
             frame = mono
         audio, leg = self._audio, self._leg
-        audio.push(frame)
+        audio.push(frame, samples)
         if leg is not None and leg.hears:
             audio.given = audio.end
             try:
@@ -402,11 +405,24 @@ class FailoverStream(DirectStream):
 
     @property
     def _tick_seconds(self) -> float:
-        return min(max(self._adapter._options.silence_limit / 8, 0.02), 0.5)
+        return min(max(self._adapter._options.silence_limit / 8, _SHORTEST_TICK), 0.5)
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         now = self._loop.time()
+        try:
+            self._look_after(now)
+        finally:
+            self._timer = self._loop.call_later(self._until_next_tick(now), self._tick)
+
+    def _until_next_tick(self, now: float) -> float:
+        """Less often while the preferred member serves; but in time for an answer that may come too late."""
+        leg = self._leg
+        if leg is None or leg.member or not leg.hears:
+            return self._tick_seconds
+        left = self._watch.left(now, self._choice.patience)
+        return max(min(2 * self._tick_seconds, left), _SHORTEST_TICK)
+
+    def _look_after(self, now: float) -> None:
         self._look(now)
         self._end_utterance(now)
         leg = self._leg

@@ -159,6 +159,9 @@ class JoinedTranscript:
         text = data.text.strip() if data is not None else ""
         if not text:
             return self._retract()
+        if self.speaking and not self._again:  # as nearly always
+            self._joined, self._only_repeated, self._interim = True, False, event
+            return [event]
         fresh = text
         if self._again:
             fresh, _ = repeated_prefix([said.word for said in self._again], text)
