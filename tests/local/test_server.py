@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import aiohttp
 import psutil
 import pytest
 from aiohttp import web
+from stand_in_recognisers import QuietRecogniser
 
 from agents.providers.local import MissingExtraError, ServerOptions, ServerProcess, SpeechServer
 from agents.providers.local.dialects import Dialect, RequestFailed, Services
@@ -87,7 +89,7 @@ async def test_twenty_clients_that_vanish_leave_nothing_behind(
 
 async def test_a_full_server_says_when_to_come_again(client: aiohttp.ClientSession) -> None:
     """503 with Retry-After to the stream too many; free again as soon as one leaves."""
-    async with ServerProcess(ServerOptions(streams=1, queue_seconds=0.05)) as server:
+    async with SpeechServer(ServerOptions(streams=1, queue_seconds=0.05)) as server:
         url = f"{server.ws_url}/v1/stt/stream"
         async with client.ws_connect(url) as first:
             with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
@@ -109,9 +111,9 @@ async def test_a_full_server_says_when_to_come_again(client: aiohttp.ClientSessi
 
 async def test_a_key_is_asked_for_in_each_dialect(client: aiohttp.ClientSession) -> None:
     """401 in the shape of the dialect; health needs none; keys are in no repr."""
-    options = ServerOptions(api_keys=["s3cret"], streams=1)
+    options = ServerOptions(api_keys=["s3cret"])
     assert "s3cret" not in repr(options)
-    async with SpeechServer(options) as server:
+    async with SpeechServer(options, recogniser=QuietRecogniser()) as server:
         async with client.post(f"{server.url}/v1/stt", data=b"") as response:
             assert (response.status, (await response.json())["error"]["code"]) == (401, "invalid_api_key")
         wrong = {"Authorization": "Bearer wrong"}
@@ -143,7 +145,7 @@ async def test_a_server_that_stops_closes_its_streams(client: aiohttp.ClientSess
 
 async def test_an_idle_stream_is_closed(client: aiohttp.ClientSession) -> None:
     """It would hold a decoder for ever; it is told so."""
-    async with SpeechServer(ServerOptions(streams=1, idle_seconds=0.05)) as server:
+    async with SpeechServer(ServerOptions(idle_seconds=0.05), recogniser=QuietRecogniser()) as server:
         socket = await client.ws_connect(f"{server.ws_url}/v1/stt/stream")
         message = await socket.receive_json()
         assert (message["type"], message["code"]) == ("error", 408)
@@ -208,9 +210,9 @@ async def test_the_process_ends_on_a_signal_and_with_its_parent() -> None:
 
 async def test_a_process_that_cannot_start_says_why() -> None:
     """The reason of the child is the reason of the exception."""
-    async with SpeechServer(ServerOptions(streams=1)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(RecogniserFailed, match="address already in use"):
-            await ServerProcess(ServerOptions(port=server.port, streams=1)).start()
+            await ServerProcess(ServerOptions(port=taken.getsockname()[1], streams=1)).start()
 
 
 async def test_wrong_settings_are_refused_by_name() -> None:
