@@ -287,7 +287,7 @@ class TestOtherThings:
             assert isinstance(read(body, step=17, protocol=protocol)[-1], (Failure, Stopped))
 
     @given(st.data())
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=25, deadline=None, database=None)
     def test_no_json_is_absurd_enough_for_an_exception(self, data: st.DataObject) -> None:
         leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
         names = st.sampled_from(FIELDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import traceback
 from collections.abc import AsyncIterator
@@ -26,6 +27,18 @@ from pydantic import BaseModel
 
 from agents.providers.adapters import CustomHTTPLLMAdapter
 from agents.providers.base import ConfigurationError
+from agents.providers.protocol import (
+    Chat,
+    ChatEvent,
+    ChatProtocol,
+    ChatReader,
+    HttpRequest,
+    HttpResponse,
+    Settings,
+    Stopped,
+    TextDelta,
+    ToolCall,
+)
 
 KEY = "sk-4711-very-secret"
 DONE = "data: [DONE]\n\n"
@@ -522,6 +535,41 @@ class TestFailure:
             assert time.monotonic() - before < 0.2
             assert [measured.cancelled for measured in reported] == [True] * len(said)
             assert adapter.stats.answers == 0
+
+
+class PlainReader(ChatReader):
+    def feed(self, data: bytes) -> list[ChatEvent]:
+        return [TextDelta(data.decode())]
+
+    def finish(self) -> list[ChatEvent]:
+        self.settled = True
+        return [ToolCall("look_up", '{"day": "Friday"}', "c1"), Stopped("stop")]
+
+
+class Plain(ChatProtocol):
+    """A protocol of one's own: the last message goes out as text, and text comes back."""
+
+    name = "plain"
+
+    def request(self, chat: Chat, settings: Settings) -> HttpRequest:
+        asked = {"say": chat.messages[-1]["content"], "tools": len(chat.tools), **settings.options}
+        return HttpRequest("POST", settings.url, {"X-Key": settings.key}, json.dumps(asked).encode())
+
+    def reader(self, response: HttpResponse, settings: Settings) -> PlainReader:
+        return PlainReader()
+
+
+async def test_a_protocol_of_ones_own_has_tools_too(serve: Serve) -> None:
+    server = await serve(streams("Well ", "then.", kind="text/plain"))
+    adapter = CustomHTTPLLMAdapter(server.url, KEY, protocol=Plain(), options={"mood": "good"})
+    answer = await ask(adapter, tools=[look_up])
+    assert (answer.text, [call.name for call in answer.tool_calls]) == ("Well then.", ["look_up"])
+    assert server.bodies == [{"say": "Hello?", "tools": 1, "mood": "good"}]
+    assert server.headers[0]["x-key"] == KEY and "authorization" not in server.headers[0]
+    error, _ = await refusal(CustomHTTPLLMAdapter((await serve(status(401))).url, KEY, protocol=Plain()))
+    assert error.message.startswith("plain at ")
+    with pytest.raises(ConfigurationError, match="text_path is for the built-in protocols"):
+        CustomHTTPLLMAdapter(server.url, protocol=Plain(), text_path="a")
 
 
 class TestOverride:
