@@ -17,7 +17,7 @@ EXAMPLES = ROOT / "examples"
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The URL of an embedded server."""
-    command = [sys.executable, "-m", "agents.providers.local", "--exit-with-stdin", "--streams", "4"]
+    command = [sys.executable, "-m", "agents.providers.local", "--exit-with-stdin", "--streams", "6"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

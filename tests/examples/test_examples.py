@@ -20,6 +20,11 @@ from .conftest import EXAMPLES
 Say = Callable[[str], str]
 
 PRINTS = {
+    "all_custom": [
+        "user: thank you that is all i wanted to know",
+        r"assistant: You are welcome\. Goodbye!",
+        "heard by generic, thought by gpt-4o, said by generic as en-us",
+    ],
     "config_file": [
         "hears: deepgram, thinks: gpt-4o, speaks: espeak-ng",
         "user: What are your opening hours on sunday.",
@@ -43,6 +48,7 @@ PRINTS = {
         r"assistant: Yes, there is a car park behind the restaurant, and it is free for our guests\. ?"
     ],
     "in_house_profile": [r"acme: what are your opening hours on \*{6}"],
+    "in_house_tts": [r"[12]\.\d s of audio at 24000 Hz in \d+ frames"],
     "mix_native_and_custom": [
         r"user: Thank you that is all i wanted to know\.",
         r"assistant: You are welcome\. Goodbye!",
@@ -58,7 +64,7 @@ PRINTS = {
 }
 """What each prints, as regular expressions that lines match in this order; there may be lines between them."""
 
-IN_REAL_TIME = ["failover", "in_house_http", "mix_native_and_custom"]
+IN_REAL_TIME = ["all_custom", "failover", "in_house_http", "mix_native_and_custom"]
 """They take as long as the caller speaks."""
 
 AS_PROGRAMS = ["direct_adapter"]
