@@ -12,7 +12,7 @@ from livekit.plugins import azure, openai
 
 from agents.providers import custom_provider
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
-from agents.providers.base import ConfigurationError, LLMConfig, NotBuiltYetError, STTConfig, TTSConfig
+from agents.providers.base import ConfigurationError, LLMConfig, STTConfig, TTSConfig
 from agents.providers.custom_provider import (
     AssemblyAIProviderFactory,
     AWSProviderFactory,
@@ -198,20 +198,6 @@ def test_what_the_adapter_refuses_points_at_the_setting(metadata: dict[str, Any]
 def test_an_unknown_vendor_or_profile_is_refused() -> None:
     assert "unknown vendor 'deepgrm'" in str(ws_refusal(ws_url=WS, vendor="deepgrm"))
     assert "there is no profile file './none.yaml'" in str(ws_refusal(ws_url=WS, vendor="./none.yaml"))
-
-
-@pytest.mark.parametrize(
-    "create",
-    [
-        lambda: CustomProviderFactory.create_http_tts(TTSConfig("custom_http")),
-        lambda: CustomProviderFactory.create_websocket_tts(TTSConfig("custom_ws")),
-    ],
-)
-def test_voices_of_your_own_name_the_way_there_is(create: Any) -> None:
-    with pytest.raises(NotBuiltYetError) as raised:
-        create()
-    message = str(raised.value)
-    assert "yet" in message and "provider='openai' with metadata={'base_url'" in message
 
 
 def test_deepgram_streams() -> None:

@@ -144,7 +144,7 @@ def test_a_configuration_of_another_kind_is_refused() -> None:
 def test_a_part_a_provider_does_not_have_is_refused_with_those_that_have_it() -> None:
     error = refusal(LLMConfig("deepgram"), "llm")
     assert str(error) == (
-        "provider 'deepgram' has no LLM, only STT. With LLM: azure, custom_http, openai; "
+        "provider 'deepgram' has no LLM, only STT, TTS. With LLM: azure, custom_http, openai; "
         "and every LiveKit plugin that has one, as in 'livekit:NAME'"
     )
     assert error.key == "provider"
@@ -200,11 +200,6 @@ def test_what_a_plugin_cannot_do_is_told_with_the_line(tmp_path: Path) -> None:
 def test_a_plugin_may_be_replaced_by_another_provider() -> None:
     ProviderFactory.register("livekit:acme", AcmeProviderFactory)
     assert isinstance(ProviderFactory.create_stt(STTConfig("livekit:acme")), AcmeSTT)
-
-
-@pytest.mark.parametrize("provider", ["custom_http", "custom_ws"])
-def test_custom_voices_are_not_built_yet(provider: str) -> None:
-    assert isinstance(refusal(TTSConfig(provider), "tts"), NotBuiltYetError)
 
 
 def test_a_language_model_over_a_websocket_is_not_built_and_what_is_instead_is_named() -> None:

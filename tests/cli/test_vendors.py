@@ -20,6 +20,7 @@ def test_every_vendor_is_listed_with_what_it_can_do(voxport: Voxport) -> None:
     assert "diarize" in lines["deepgram"]
     assert lines["deepgram"].count("yes") == 4  # interims, words, keyterms, flush
     assert lines["jambonz"].count("yes") == 1
+    assert lines["elevenlabs"].split()[1:] == ["ElevenLabs", "ws,", "http", "ELEVENLABS_API_KEY"]  # it only speaks
 
 
 def test_the_page_is_printed(voxport: Voxport) -> None:
@@ -50,7 +51,20 @@ def test_every_vendor_can_be_shown(voxport: Voxport, name: str) -> None:
     assert f"({name})" in result.stdout
     profile = find_vendor(name).profile
     assert profile is not None
-    assert all(f"\n{option} " in result.stdout for option in profile.options)
+    assert all(f"\n{option} " in result.stdout for option in (*profile.options, *profile.speech.options))
+
+
+def test_a_vendor_that_speaks_is_shown_with_its_voices(voxport: Voxport) -> None:
+    shown = " ".join(voxport("vendors", "show", "deepgram").stdout.split())
+    for fact in (
+        "Deepgram (deepgram): ws, http; speaks ws, http",
+        "speech, WebSocket wss://api.deepgram.com/v1/speak",
+        "voice aura-2-thalia-en",
+        "voices aura-2-thalia-en, aura-2-andromeda-en",
+        "options of speech speed number, 0.7 to 1.5",
+    ):
+        assert fact in shown
+    assert "word times of speech" in " ".join(voxport("vendors", "show", "cartesia").stdout.split())
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(voxport: Voxport) -> None:

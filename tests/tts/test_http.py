@@ -531,7 +531,8 @@ class Hooked(CustomHTTPTTSAdapter):
     """Asks by itself, in upper case."""
 
     async def _synthesize(self, text: str) -> AsyncIterator[bytes]:
-        async with self._sessions.get().post(self._settings.url, json={"say": text.upper()}) as response:
+        body = {"say": text.upper()}
+        async with self.session.post(self.endpoint_url, json=body, headers=self.headers) as response:
             response.raise_for_status()
             async for piece in response.content.iter_any():
                 yield piece
@@ -548,8 +549,12 @@ class Prefixed(CustomHTTPTTSAdapter):
 
 
 async def test_a_subclass_may_ask_by_itself(voice: Voice) -> None:
-    assert (await spoken(Hooked(voice.url))).data.tobytes() == tone()
+    adapter = Hooked(voice.url, api_key=KEY, headers={"X-Team": "a"})
+    assert KEY not in repr(adapter.headers)
+    assert (await spoken(adapter)).data.tobytes() == tone()
     assert voice.bodies == [{"say": TEXT.upper()}]
+    headers = voice.requests[0].headers
+    assert (headers["Authorization"], headers["X-Team"]) == (f"Bearer {KEY}", "a")
 
 
 async def test_a_subclass_says_what_it_yields(voice: Voice) -> None:

@@ -1,4 +1,4 @@
-"""The public adapter classes: LiveKit's ``stt.STT`` for any vendor, ready for AgentSession and for subclasses."""
+"""The public adapter classes: LiveKit's interfaces for any vendor, ready for AgentSession and for subclasses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from .stt.adapter import STTAdapter
 from .stt.http import CustomHTTPSTTAdapter
 from .stt.streaming import CustomWebSocketSTTAdapter
 from .stt.websocket import WebSocketSpeechStream
+from .tts.adapter import TTSAdapter
+from .tts.http import CustomHTTPTTSAdapter
+from .tts.websocket import CustomWebSocketTTSAdapter
 from .wrappers.cached import CachedSTTAdapter, MemoryCache, RedisCache
 from .wrappers.failover import FailoverSTTAdapter
 from .wrappers.metered import MeteredSTTAdapter
@@ -16,12 +19,15 @@ __all__ = [
     "CachedSTTAdapter",
     "CustomHTTPLLMAdapter",
     "CustomHTTPSTTAdapter",
+    "CustomHTTPTTSAdapter",
     "CustomWebSocketSTTAdapter",
+    "CustomWebSocketTTSAdapter",
     "FailoverSTTAdapter",
     "MemoryCache",
     "MeteredSTTAdapter",
     "RedisCache",
     "RetryableSTTAdapter",
     "STTAdapter",
+    "TTSAdapter",
     "WebSocketSpeechStream",
 ]

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, Union
 
-from .adapters import CustomHTTPLLMAdapter, CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
+from .adapters import (
+    CustomHTTPLLMAdapter,
+    CustomHTTPSTTAdapter,
+    CustomHTTPTTSAdapter,
+    CustomWebSocketSTTAdapter,
+    CustomWebSocketTTSAdapter,
+    STTAdapter,
+    TTSAdapter,
+)
 from .base import (
     ConfigurationError,
     LLMConfig,
@@ -21,7 +29,7 @@ from .base import (
     check_metadata,
 )
 from .native import build_native, parameter_names
-from .vendors import Vendor, find_vendor
+from .vendors import Service, Vendor, find_vendor
 
 if TYPE_CHECKING:
     from livekit.agents import llm, stt, tts
@@ -36,9 +44,10 @@ __all__ = [
     "OpenAIProviderFactory",
     "VendorProviderFactory",
     "create_vendor_stt",
+    "create_vendor_tts",
 ]
 
-_Adapter = TypeVar("_Adapter", bound=STTAdapter)
+_Adapter = TypeVar("_Adapter", bound=Union[STTAdapter, TTSAdapter])
 
 _NUMBERS: Mapping[str, type[int] | type[float]] = {
     "sample_rate": int,
@@ -69,7 +78,7 @@ class CustomProviderFactory:
         Raises:
             ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
         """
-        return _build(CustomHTTPSTTAdapter, "endpoint_url", config)
+        return _build(CustomHTTPSTTAdapter, "batch", config)
 
     @staticmethod
     def create_websocket_stt(config: STTConfig) -> CustomWebSocketSTTAdapter:
@@ -78,7 +87,7 @@ class CustomProviderFactory:
         Raises:
             ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
         """
-        return _build(CustomWebSocketSTTAdapter, "ws_url", config)
+        return _build(CustomWebSocketSTTAdapter, "streaming", config)
 
     @staticmethod
     def create_http_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
@@ -100,14 +109,22 @@ class CustomProviderFactory:
         )
 
     @staticmethod
-    def create_http_tts(config: TTSConfig) -> NoReturn:
-        """Raises NotBuiltYetError, which names the alternative."""
-        raise _not_built_yet("HTTP voice")
+    def create_http_tts(config: TTSConfig) -> CustomHTTPTTSAdapter:
+        """A voice over HTTP; ``metadata["endpoint_url"]`` says where.
+
+        Raises:
+            ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
+        """
+        return _build(CustomHTTPTTSAdapter, "synthesis", config)
 
     @staticmethod
-    def create_websocket_tts(config: TTSConfig) -> NoReturn:
-        """Raises NotBuiltYetError, which names the alternative."""
-        raise _not_built_yet("WebSocket voice")
+    def create_websocket_tts(config: TTSConfig) -> CustomWebSocketTTSAdapter:
+        """A voice over a WebSocket; ``metadata["ws_url"]`` says where.
+
+        Raises:
+            ConfigurationError: a setting is missing, unknown or cannot work; the message says which.
+        """
+        return _build(CustomWebSocketTTSAdapter, "streaming_synthesis", config)
 
 
 class VendorProviderFactory:
@@ -130,9 +147,18 @@ class VendorProviderFactory:
 
 
 class DeepgramProviderFactory(VendorProviderFactory):
-    """Deepgram, streaming and batch."""
+    """Deepgram, streaming and batch, hearing and speaking."""
 
     vendor = "deepgram"
+
+    @classmethod
+    def create_tts(cls, config: TTSConfig) -> TTSAdapter:
+        """The vendor's voice over a WebSocket, or with ``metadata={"mode": "batch"}`` over HTTP.
+
+        Raises:
+            ConfigurationError: a setting cannot work.
+        """
+        return create_vendor_tts(cls.vendor, config)
 
 
 class AssemblyAIProviderFactory(VendorProviderFactory):
@@ -158,7 +184,7 @@ class NativeProviderFactory:
 
     **The rule: it is LiveKit's plugin, unless** ``metadata`` **has a** ``mode``. Without one, ``metadata`` holds
     parameters of the plugin's constructor. With ``"stream"`` or ``"batch"`` it holds what
-    :func:`create_vendor_stt` takes; that is for speech recognition.
+    :func:`create_vendor_stt` or :func:`create_vendor_tts` takes.
     """
 
     provider: ClassVar[str]
@@ -198,11 +224,13 @@ class NativeProviderFactory:
 
     @classmethod
     def create_tts(cls, config: TTSConfig) -> tts.TTS[Any]:
-        """LiveKit's plugin.
+        """LiveKit's plugin, or with a ``mode`` Voxport's own protocol, where it has one for speech.
 
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
+        if config.metadata.get("mode") is not None:
+            return create_vendor_tts(cls.provider, config)
         native: tts.TTS[Any] = cls._native(config)
         return native
 
@@ -211,8 +239,7 @@ class NativeProviderFactory:
         metadata = dict(config.metadata)
         if metadata.pop("mode", None) is not None:
             raise ConfigurationError(
-                "metadata['mode'] is for speech recognition: leave it out, "
-                f"this is LiveKit's {cls.provider} plugin",
+                f"metadata['mode'] is for speech recognition: leave it out, this is LiveKit's {cls.provider} plugin",
                 key="metadata.mode",
             )
         return build_native(cls.provider, replace(config, metadata=metadata))  # type: ignore[type-var]
@@ -250,25 +277,47 @@ def create_vendor_stt(vendor: str, config: STTConfig) -> STTAdapter:
     """
     config = config.resolved()
     found = find_vendor(vendor)
-    if _mode(found, config) == "stream":
-        return _build(CustomWebSocketSTTAdapter, "ws_url", config, found, found.streaming_url)
-    return _build(CustomHTTPSTTAdapter, "endpoint_url", config, found, found.batch_url)
+    if _mode(found, config, "streaming", "batch") == "stream":
+        return _build(CustomWebSocketSTTAdapter, "streaming", config, found)
+    return _build(CustomHTTPSTTAdapter, "batch", config, found)
 
 
-def _mode(vendor: Vendor, config: STTConfig) -> str:
-    protocols = {"stream": vendor.streaming, "batch": vendor.batch}
-    offered = [mode for mode, protocol in protocols.items() if protocol is not None]
+def create_vendor_tts(vendor: str, config: TTSConfig) -> TTSAdapter:
+    """The voice of a vendor that Voxport knows.
+
+    Args:
+        vendor: its name.
+        config: ``metadata["mode"]`` may be ``"stream"`` (a WebSocket, text as it is written) or ``"batch"`` (HTTP,
+            sentence by sentence); without it the vendor streams if it can. ``ws_url`` or ``endpoint_url`` say
+            where, unless it is the vendor's usual place.
+
+    Raises:
+        ConfigurationError: there is no such vendor, it lacks that mode, or a setting cannot work.
+    """
+    config = config.resolved()
+    found = find_vendor(vendor)
+    if _mode(found, config, "streaming_synthesis", "synthesis") == "stream":
+        return _build(CustomWebSocketTTSAdapter, "streaming_synthesis", config, found)
+    return _build(CustomHTTPTTSAdapter, "synthesis", config, found)
+
+
+def _mode(vendor: Vendor, config: STTConfig | TTSConfig, stream: Service, batch: Service) -> str:
+    """``"stream"`` or ``"batch"``: which of two services of *vendor* is meant."""
+    services: dict[str, Service] = {"stream": stream, "batch": batch}
+    offered = [mode for mode, service in services.items() if getattr(vendor, service) is not None]
     if not offered:
-        raise ConfigurationError(
-            f"{vendor.title} offers no speech recognition: use another provider", key="provider"
-        )
+        what = "recognition" if stream == "streaming" else "synthesis"
+        raise ConfigurationError(f"{vendor.title} offers no speech {what}: use another provider", key="provider")
     mode = config.metadata.get("mode")
     wrong = "mode" if mode == "stream" else "ws_url" if mode is None and "ws_url" in config.metadata else None
     if wrong and "stream" not in offered:
+        hears = stream == "streaming"
+        does = "recognises whole utterances" if hears else "speaks sentence by sentence, over HTTP"
+        lacks = (
+            f"no streaming recognition here: {vendor.instead_of_streaming}" if hears else "no WebSocket for speech"
+        )
         raise ConfigurationError(
-            f"{vendor.title} has no streaming recognition here: {vendor.instead_of_streaming}. "
-            f"Without metadata[{wrong!r}] it recognises whole utterances",
-            key=f"metadata.{wrong}",
+            f"{vendor.title} has {lacks}. Without metadata[{wrong!r}] it {does}", key=f"metadata.{wrong}"
         )
     if mode is None:
         wanted = "batch" if "endpoint_url" in config.metadata else "stream"
@@ -282,17 +331,20 @@ def _mode(vendor: Vendor, config: STTConfig) -> str:
 
 
 def _build(
-    adapter: type[_Adapter], url_name: str, config: STTConfig, vendor: Vendor | None = None, url: str | None = None
+    adapter: type[_Adapter], service: Service, config: STTConfig | TTSConfig, vendor: Vendor | None = None
 ) -> _Adapter:
     """The *adapter* that *config* describes.
 
     Args:
-        url_name: the adapter's first parameter, which is the place of the service.
+        service: what the adapter uses of a vendor.
         vendor: whose service it is; otherwise ``metadata`` or the URL says so.
-        url: where *vendor* is, unless ``metadata`` says otherwise.
     """
-    config = _with_region(config.resolved(), vendor, config.metadata.get(url_name))
-    known = {*parameter_names(adapter)} - {"language", "model"}
+    config = config.resolved()
+    url_name = "ws_url" if service.startswith("streaming") else "endpoint_url"  # the adapter's first parameter
+    if isinstance(config, STTConfig):
+        config = _with_region(config, vendor, config.metadata.get(url_name))
+    own = {name: getattr(config, name) for name in ("language", "model", "voice") if hasattr(config, name)}
+    known = {*parameter_names(adapter)} - set(own)
     if vendor is not None:
         _check_no_option_is_a_setting(config, vendor, known)
     check_metadata(
@@ -303,12 +355,12 @@ def _build(
     settings = {name: _typed(name, value) for name, value in config.metadata.items() if value is not None}
     settings.pop("api_key", None)
     settings.pop("mode", None)
+    named = vendor
     if vendor is not None:
         settings["vendor"] = vendor
     elif url_name not in settings and settings.get("vendor", "auto") != "auto":
         named = find_vendor(settings["vendor"])
-        url = named.streaming_url if url_name == "ws_url" else named.batch_url
-    url = settings.pop(url_name, url)
+    url = settings.pop(url_name, None) or (getattr(named, f"{service}_url") if named is not None else None)
     if not url:
         raise ConfigurationError(
             f"metadata[{url_name!r}] is missing: give the URL of the service, "
@@ -317,7 +369,7 @@ def _build(
         )
     construct: Callable[..., _Adapter] = adapter
     try:
-        return construct(url, api_key=config.key, language=config.language, model=config.model, **settings)
+        return construct(url, api_key=config.key, **own, **settings)
     except ConfigurationError as error:
         name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
         if error.key is None and name in config.metadata:
@@ -364,9 +416,13 @@ def _with_region(config: STTConfig, vendor: Vendor | None, url: Any) -> STTConfi
     return replace(config, metadata={**rest, "options": {**given, **options}})
 
 
-def _check_no_option_is_a_setting(config: STTConfig, vendor: Vendor, known: Collection[str]) -> None:
+def _check_no_option_is_a_setting(config: STTConfig | TTSConfig, vendor: Vendor, known: Collection[str]) -> None:
+    profile = vendor.profile
+    if profile is None:
+        return
+    options = profile.options if isinstance(config, STTConfig) else profile.speech.options
     for name in config.metadata:
-        if name not in {*known, "mode"} and vendor.profile is not None and name in vendor.profile.options:
+        if name not in {*known, "mode"} and name in options:
             raise ConfigurationError(
                 f"metadata[{name!r}] is an option of {vendor.title}: put it under metadata['options']",
                 key=f"metadata.{name}",
@@ -394,12 +450,3 @@ def _typed(name: str, value: Any) -> Any:
         kind = "a whole number" if number is int else "a number"
         raise ConfigurationError(f"metadata[{name!r}] must be {kind}, not {value!r}", key=key)
     return value
-
-
-def _not_built_yet(what: str) -> NotBuiltYetError:
-    return NotBuiltYetError(
-        f"Voxport has no adapter for a custom {what} yet. If the service speaks OpenAI's API, use "
-        "provider='openai' with metadata={'base_url': 'https://host/v1'}; otherwise give AgentSession any LiveKit "
-        "plugin as it is",
-        key="provider",
-    )

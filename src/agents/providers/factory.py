@@ -22,9 +22,9 @@ from livekit.agents import llm, stt, tts
 from . import custom_provider
 from .base import ConfigurationError, LLMConfig, ProviderConfig, ProviderType, STTConfig, TTSConfig, suggest
 from .config_files import ConfigFile
-from .custom_provider import CustomProviderFactory, create_vendor_stt
+from .custom_provider import CustomProviderFactory, create_vendor_stt, create_vendor_tts
 from .native import PREFIX, build_native, has_constructor, installed_plugins, is_plugin_name
-from .vendors import vendor_names
+from .vendors import built_in_names, find_vendor, vendor_names
 
 __all__ = ["ENTRY_POINT_GROUP", "ProviderFactory", "Providers"]
 
@@ -56,7 +56,7 @@ _BUILT_IN: Mapping[str, Any] = {
 }
 
 # They answer for these parts, but only to say what to use until there is an adapter.
-_NOT_BUILT_YET = {("custom_ws", "llm"), ("custom_http", "tts"), ("custom_ws", "tts")}
+_NOT_BUILT_YET = {("custom_ws", "llm")}
 
 _registered: dict[str, Any] = {}
 
@@ -195,7 +195,9 @@ def _create(config: Any, part: str) -> Any:
     create = getattr(provider, f"create_{part}", None)
     if create is None:
         known = {**_BUILT_IN, **_registered}
-        others = [n for n, p in known.items() if part in _offers(p) and (n, part) not in _NOT_BUILT_YET]
+        others = {n for n, p in known.items() if part in _offers(p) and (n, part) not in _NOT_BUILT_YET}
+        if part == "tts":  # few vendors speak; those that hear are too many to name
+            others |= {n for n in built_in_names() if "tts" in _offers(_vendor_provider(n))}
         raise ConfigurationError(
             f"provider {name!r} has no {part.upper()}, only {', '.join(_offers(provider)).upper()}. "
             f"{_own_plugin(name, part)}With {part.upper()}: {', '.join(sorted(others))}; "
@@ -224,7 +226,7 @@ def _find(name: str) -> Any:
         return _load(points)
     vendor = _among(name, vendor_names())
     if vendor is not None:
-        return SimpleNamespace(create_stt=lambda config: create_vendor_stt(vendor, config))
+        return _vendor_provider(vendor)
     if is_plugin_name(name):
         return SimpleNamespace(**{f"create_{part}": partial(build_native, name) for part in _PARTS})
     known = ProviderFactory.names()
@@ -245,6 +247,16 @@ def _own_plugin(name: str, part: str) -> str:
     if is_plugin_name(name) or plugin not in installed_plugins() or not has_constructor(plugin, part.upper()):
         return ""
     return f"LiveKit's own plugin has: provider={PREFIX + plugin!r}. "
+
+
+def _vendor_provider(name: str) -> Any:
+    """What the vendor of that name offers."""
+    vendor, offers = find_vendor(name), SimpleNamespace()
+    if vendor.streaming is not None or vendor.batch is not None:
+        offers.create_stt = partial(create_vendor_stt, name)
+    if vendor.streaming_synthesis is not None or vendor.synthesis is not None:
+        offers.create_tts = partial(create_vendor_tts, name)
+    return offers
 
 
 def _load(points: list[EntryPoint]) -> Any:

@@ -25,7 +25,7 @@ _PLAIN_WIDTH = 160
 
 def print_vendors() -> None:
     """Print a table of all vendors."""
-    table = _grid("name", "", "modes", "interims", "words", "speakers", "keyterms", "flush", "key in")
+    table = _grid("name", "", "modes", "interims", "words", "speakers", "keyterms", "flush", "speaks", "key in")
     for name in vendor_names():
         try:
             vendor = find_vendor(name)
@@ -42,6 +42,7 @@ def print_vendors() -> None:
             next((speaker for speaker in features.speakers if speaker), ""),
             _yes(features.keyterms),
             _yes(features.flush),
+            _speaks(vendor),
             vendor.key_environment or "",
         )
     console = _console()
@@ -64,7 +65,8 @@ def print_vendor(name: str) -> None:
     """
     vendor = find_vendor(name)
     console = _console()
-    console.print(f"[bold]{escape(vendor.title)}[/] ({vendor.name}): {_modes(vendor)}")
+    ways = "; ".join(filter(None, (_modes(vendor), f"speaks {_speaks(vendor)}" if _speaks(vendor) else "")))
+    console.print(f"[bold]{escape(vendor.title)}[/] ({vendor.name}): {ways}")
     facts = _grid()
     for label, value in _facts(vendor):
         if value:
@@ -97,23 +99,37 @@ def lint_files(files: Sequence[Path]) -> int:
 
 def _facts(vendor: Vendor) -> Iterable[tuple[str, str]]:
     profile = vendor.profile
-    yield "WebSocket", vendor.streaming_url or ("give its URL" if vendor.streaming else "")
-    yield "HTTP", vendor.batch_url or ("give its URL" if vendor.batch else "")
+    yield "WebSocket", vendor.streaming_url or _give(vendor.streaming)
+    yield "HTTP", vendor.batch_url or _give(vendor.batch)
+    yield "speech, WebSocket", vendor.streaming_synthesis_url or _give(vendor.streaming_synthesis)
+    yield "speech, HTTP", vendor.synthesis_url or _give(vendor.synthesis)
     yield "key in", vendor.key_environment or ""
     if profile is not None:
-        services = [service for service in (profile.streaming, profile.batch) if service is not None]
-        ways = [auth for auth in (profile.auth, *(service.auth for service in services)) if auth is not None]
+        services = (profile.streaming, profile.batch, profile.streaming_synthesis, profile.synthesis)
+        own = [service.auth for service in services if service is not None]
+        ways = [auth for auth in (profile.auth, *own) if auth is not None]
         yield "key goes to", "; ".join(dict.fromkeys(map(_auth, ways)))
     yield "recognised by", ", ".join(vendor.hosts)
     yield "model", vendor.default_model or ""
     if profile is not None:
         yield "models", ", ".join(profile.models)
         yield "languages", ", ".join(profile.languages)
+    yield "voice", vendor.default_voice or ""
+    yield "speech model", vendor.default_speech_model or ""
+    if profile is not None:
+        yield "voices", ", ".join(profile.speech.voices)
+        yield "speech models", ", ".join(profile.speech.models)
+        yield "spoken languages", ", ".join(profile.speech.languages)
     yield "can do", ", ".join(_abilities(features_of(vendor)))
     if profile is not None:
         yield from profile.links.items()
         yield "facts from", "; ".join(profile.sources)
         yield "proven with", "; ".join(profile.proven_with)
+
+
+def _give(protocol: object) -> str:
+    """What to say of a service that has no place of its own."""
+    return "give its URL" if protocol is not None else ""
 
 
 def _auth(auth: Auth) -> str:
@@ -138,17 +154,25 @@ def _abilities(features: Features) -> Iterable[str]:
         yield "flush"
     if features.changes:
         yield f"changes in a running stream: {', '.join(features.changes)}"
+    if features.spoken_words:
+        yield "word times of speech"
 
 
 def _print_options(console: Console, vendor: Vendor) -> None:
     profile = vendor.profile
-    if profile is None or not (profile.options or profile.open_options):
+    if profile is None or not (profile.options or profile.speech.options or profile.open_options):
         return
-    console.print("\n[bold]options[/] (--option NAME=VALUE)")
-    table = _grid()
-    for name, option in profile.options.items():
-        table.add_row(name, escape(option_form(option)), escape(option.description))
-    console.print(table)
+    for title, options in (
+        ("[bold]options[/] (--option NAME=VALUE)", profile.options),
+        ("[bold]options of speech[/]", profile.speech.options),
+    ):
+        if not options:
+            continue
+        console.print(f"\n{title}")
+        table = _grid()
+        for name, option in options.items():
+            table.add_row(name, escape(option_form(option)), escape(option.description))
+        console.print(table)
     if profile.open_options:
         console.print("Options it does not declare are passed on as they are.")
 
@@ -156,6 +180,11 @@ def _print_options(console: Console, vendor: Vendor) -> None:
 def _modes(vendor: Vendor) -> str:
     modes = (("ws", vendor.streaming), ("http", vendor.batch))
     return ", ".join(mode for mode, protocol in modes if protocol is not None)
+
+
+def _speaks(vendor: Vendor) -> str:
+    ways = (("ws", vendor.streaming_synthesis), ("http", vendor.synthesis))
+    return ", ".join(way for way, protocol in ways if protocol is not None)
 
 
 def _yes(has: bool) -> str:

@@ -31,7 +31,7 @@ from ..protocol import (
 from ..protocol.batch import error_text
 from ..redaction import Secret
 from ..transport.bounded import bounded
-from ..transport.checks import positive_seconds
+from ..transport.checks import MaskedHeaders, positive_seconds
 from ..transport.exchange import Answer, open_answer
 from ..transport.failures import ConnectionFailed
 from ..vendors import Vendor
@@ -123,6 +123,24 @@ class CustomHTTPTTSAdapter(TTSAdapter):
         self._read_timeout = positive_seconds(read_timeout, setting="read_timeout")
         self._streams: weakref.WeakSet[HTTPSpeechStream] = weakref.WeakSet()
         self._prewarming: asyncio.Task[None] | None = None
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the service is."""
+        return self._settings.url
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """For a request of a subclass' own: the headers given, and the key as ``Authorization: Bearer``."""
+        headers = MaskedHeaders(self._settings.headers)
+        if self._settings.key and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = f"Bearer {self._settings.key}"
+        return headers
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session to make requests on, for a subclass. Take it anew for each, and leave it open."""
+        return self._sessions.get()
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS

@@ -23,7 +23,16 @@ from ..protocol import BatchProtocol, StreamingProtocol, StreamingSynthesisProto
 if TYPE_CHECKING:
     from ..profiles import Profile
 
-__all__ = ["ENTRY_POINT_GROUP", "GENERIC", "Service", "Vendor", "find_vendor", "vendor_in_file", "vendor_names"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "GENERIC",
+    "Service",
+    "Vendor",
+    "built_in_names",
+    "find_vendor",
+    "vendor_in_file",
+    "vendor_names",
+]
 
 ENTRY_POINT_GROUP = "voxport.vendors"
 GENERIC = "generic"
@@ -160,7 +169,7 @@ def find_vendor(
 
 def vendor_names() -> list[str]:
     """All names :func:`find_vendor` knows, sorted; built-in ones and those of installed packages."""
-    return sorted({*_built_in_names(), *_entry_points()})
+    return sorted({*built_in_names(), *_entry_points()})
 
 
 def _recognise(url: str) -> str | None:
@@ -176,7 +185,7 @@ def _by_name_or_path(vendor: str | Path) -> Vendor:
         if not path.is_file():
             raise ConfigurationError(f"there is no profile file {text!r}: check the path")
         return _from_file(path.resolve(), path.stat().st_mtime_ns)
-    if text in _built_in_names():
+    if text in built_in_names():
         return _built_in(text)
     if text in _entry_points():
         return _from_entry_point(text)
@@ -189,7 +198,8 @@ def _by_name_or_path(vendor: str | Path) -> Vendor:
 
 
 @functools.lru_cache(maxsize=1)
-def _built_in_names() -> frozenset[str]:
+def built_in_names() -> frozenset[str]:
+    """The names of the vendors in this folder."""
     return frozenset(
         path.stem
         for path in _FOLDER.iterdir()

@@ -25,6 +25,8 @@ class Features:
         keyterms: words to listen for, which LiveKit passes on.
         flush: it finalises when asked to.
         changes: what it can change without a new connection.
+        speaks: the ways it speaks: ``"WebSocket"``, ``"HTTP"``.
+        spoken_words: when it speaks over a WebSocket, it says when which word is spoken.
     """
 
     streaming: bool = False
@@ -35,11 +37,13 @@ class Features:
     keyterms: bool = False
     flush: bool = False
     changes: tuple[str, ...] = ()
+    speaks: tuple[str, ...] = ()
+    spoken_words: bool = False
 
 
 def features_of(vendor: Vendor) -> Features:
     """The features of *vendor* with default options."""
-    streaming, batch = vendor.streaming, vendor.batch
+    streaming, batch, spoken = vendor.streaming, vendor.batch, vendor.streaming_synthesis
     traits = None
     if streaming is not None:
         traits = streaming.traits(Settings(vendor.streaming_url or "wss://localhost", language="en-US"))
@@ -59,6 +63,9 @@ def features_of(vendor: Vendor) -> Features:
         keyterms=traits is not None and traits.keyterms,
         flush=traits is not None and traits.flush,
         changes=tuple(service.update.changes) if service is not None and service.update is not None else (),
+        speaks=tuple(way for way, protocol in (("WebSocket", spoken), ("HTTP", vendor.synthesis)) if protocol),
+        spoken_words=spoken is not None
+        and spoken.traits(Settings(vendor.streaming_synthesis_url or "wss://localhost")).timed_words,
     )
 
 

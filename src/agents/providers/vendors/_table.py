@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import Vendor, _built_in_names, find_vendor
+from . import Vendor, built_in_names, find_vendor
 from ._features import Features, features_of
 
 __all__ = ["vendors_page"]
@@ -20,7 +20,8 @@ _HEAD = """\
 <!-- Made by `voxport vendors --markdown > docs/vendors.md`: change the files in src/agents/providers/vendors. -->
 
 Every name here goes wherever a vendor is named: `CustomWebSocketSTTAdapter(…, vendor="deepgram")`,
-`CustomHTTPSTTAdapter(…, vendor="deepgram")`, `voxport transcribe call.wav --vendor deepgram`.
+`CustomHTTPSTTAdapter(…, vendor="deepgram")`, `CustomWebSocketTTSAdapter(…, vendor="deepgram")`,
+`voxport transcribe call.wav --vendor deepgram`.
 `voxport vendors show NAME` prints a vendor's URLs, models, and options with their types, ranges and defaults.
 Yours is not here? [Add your vendor in ten minutes](add-your-vendor.md).
 
@@ -28,6 +29,7 @@ Yours is not here? [Add your vendor in ten minutes](add-your-vendor.md).
 
 An option in `code style` turns the feature on. *Words* are words with their times; *flush* means that the vendor
 finalises when LiveKit asks it to; *changes* are settings that reach a running stream without a new connection.
+*Speaks* are the ways it turns text into speech; *with words* means that it says when which word is spoken.
 """
 
 _PROOF = """
@@ -44,11 +46,11 @@ documentation is not proven by that.
 
 def vendors_page() -> str:
     """The page, with a line for each built-in vendor."""
-    vendors = [find_vendor(name) for name in sorted(_built_in_names())]
+    vendors = [find_vendor(name) for name in sorted(built_in_names())]
     features = [features_of(vendor) for vendor in vendors]
     heads = ("vendor", "name", "streaming", "recordings", "interims", "words", "speakers", "keyterms", "flush")
     table = _table(
-        (*heads, "changes", "key in"),
+        (*heads, "changes", "speaks", "key in"),
         [_row(vendor, feature) for vendor, feature in zip(vendors, features, strict=True)],
     )
     proof = _table(("vendor", "clients the embedded server was tried with", "facts from"), map(_proof, vendors))
@@ -67,6 +69,7 @@ def _row(vendor: Vendor, features: Features) -> list[str]:
         _tick(features.keyterms),
         _tick(features.flush),
         ", ".join(f"`{name.removeprefix('options.')}`" for name in features.changes),
+        ", ".join(_spoken(way, features) for way in features.speaks),
         f"`{vendor.key_environment}`" if vendor.key_environment else "",
     ]
 
@@ -85,6 +88,10 @@ def _linked(vendor: Vendor) -> str:
 
 def _tick(has: bool) -> str:
     return "✓" if has else ""
+
+
+def _spoken(way: str, features: Features) -> str:
+    return f"{way} with words" if way == "WebSocket" and features.spoken_words else way
 
 
 def _option(name: str) -> str:
