@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import inspect
 import logging
 import time
 import weakref
@@ -21,6 +20,7 @@ from ..stt.adapter import OnFailure, given
 from ..transport.bounded import bounded
 from ..transport.checks import check_choice
 from .failover_breaker import Breaker, BreakerOptions
+from .failover_members import accepted_options, as_streaming, check_members, combined
 from .failover_segments import SegmentedSTT, recognise_or_raise
 from .failover_stream import FailoverStream
 
@@ -111,7 +111,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         probe: Literal["background", "next_utterance"] = "background",
         speech_by: Literal["energy", "vad"] = "energy",
     ) -> None:
-        _check_members(members)
+        check_members(members)
         check_choice(on_failure, ("degrade", "raise"), setting="on_failure")
         check_choice(probe, ("background", "next_utterance"), setting="probe")
         check_choice(speech_by, ("energy", "vad"), setting="speech_by")
@@ -129,8 +129,8 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         )
         self.members = tuple(members)
         """As they were given."""
-        self._members = [_as_streaming(member, vad) for member in members]
-        super().__init__(capabilities=_combined(self._members))
+        self._members = [as_streaming(member, vad) for member in members]
+        super().__init__(capabilities=combined(self._members))
         self.stats = FailoverStats()
         self._options = _Options(silence_limit, replay_seconds, attempt_timeout, on_failure, probe, speech_by)
         self._vad = vad
@@ -177,7 +177,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
     @property
     def capabilities(self) -> stt.STTCapabilities:
         """What holds whoever serves. Computed anew, since members may change theirs."""
-        self._capabilities = _combined(self._members)
+        self._capabilities = combined(self._members)
         return self._capabilities
 
     # ------------------------------------------------------------------ streams
@@ -324,7 +324,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
             TypeError: no member has such an option.
             Exception: what the first member raises that refuses a value; the others are changed nevertheless.
         """
-        plans = [(member, _accepted(member, options)) for member in self.members]
+        plans = [(member, accepted_options(member, options)) for member in self.members]
         unknown = sorted(set(options) - {name for _, accepted in plans for name in accepted})
         if unknown:
             raise TypeError(f"no member has the option {', '.join(unknown)}")
@@ -361,57 +361,6 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         handlers, self._handlers = self._handlers, []
         for source, event, handler in handlers:
             source.off(event, handler)
-
-
-def _check_members(members: Sequence[stt.STT[Any]]) -> None:
-    if isinstance(members, stt.STT) or not members:
-        raise ConfigurationError("FailoverSTTAdapter needs a list of STTs, the preferred one first")
-    for member in members:
-        if not isinstance(member, stt.STT):
-            raise ConfigurationError(f"a member must be a livekit.agents.stt.STT, not {type(member).__name__}")
-    if len({id(member) for member in members}) < len(members):
-        raise ConfigurationError("a member is there twice: it would fail twice too")
-
-
-def _as_streaming(member: stt.STT[Any], vad: vad.VAD | None) -> stt.STT[Any]:
-    """*member* with a stream, where there is a VAD to cut its audio."""
-    if type(member) is stt.StreamAdapter:  # which does not say which audio its finals cover
-        return SegmentedSTT(stt=member.wrapped_stt, vad=member._vad)
-    if not member.capabilities.streaming and vad is not None:
-        return SegmentedSTT(stt=member, vad=vad)
-    return member
-
-
-def _combined(members: Sequence[stt.STT[Any]]) -> stt.STTCapabilities:
-    """What all have, where the framework relies on it; what some have, where it only offers something."""
-    found = [member.capabilities for member in members]
-    streaming = [each.streaming for each in found]
-    if any(streaming) and not all(streaming):
-        names = ", ".join(m.label for m, s in zip(members, streaming, strict=True) if not s)
-        raise ConfigurationError(f"{names} recognises recordings only: give a VAD as vad=…, and it streams too")
-    return stt.STTCapabilities(
-        streaming=all(streaming),
-        interim_results=all(each.interim_results for each in found),
-        diarization=all(each.diarization for each in found),
-        aligned_transcript=(
-            found[0].aligned_transcript if all(each.aligned_transcript for each in found) else False
-        ),
-        offline_recognize=any(each.offline_recognize for each in found),
-        keyterms=any(each.keyterms for each in found),
-        chat_context=any(each.chat_context for each in found),
-        manual_flush=all(each.manual_flush for each in found),
-    )
-
-
-def _accepted(member: stt.STT[Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Those of *options* the member's ``update_options`` takes."""
-    update = getattr(member, "update_options", None)
-    if update is None:
-        return {}
-    parameters = inspect.signature(update).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return dict(options)
-    return {name: value for name, value in options.items() if name in parameters}
 
 
 def _is_permanent(error: Exception) -> bool:
