@@ -180,7 +180,9 @@ def _voice(wanted: Mapping[str, Any]) -> Voice:
     if model and model not in SPEECH_MODELS:
         raise RequestFailed(404, f"there is no model {model!r}; this server has {', '.join(SPEECH_MODELS)}")
     options = wanted.get("options") or {}
-    speed = options.get("speed", 1.0) if isinstance(options, dict) else None
+    speed = options.get("speed") if isinstance(options, dict) else "?"
+    if speed is None:
+        speed = 1.0
     low, high = _SPEEDS
     if isinstance(speed, bool) or not isinstance(speed, int | float) or not low <= speed <= high:
         raise RequestFailed(400, f"speed must be a number from {low} to {high}")
