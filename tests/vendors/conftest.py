@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from conformance import API_KEY
+from google_logins import PUBLIC_PEM, REFRESH_TOKEN
 from talks import Talks
 
 from agents.providers.local import ServerOptions, ServerProcess
@@ -22,8 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server() -> AsyncIterator[ServerProcess]:
-    """A server process that asks for :data:`API_KEY`."""
-    options = ServerOptions(streams=4, api_keys=(API_KEY,), queue_seconds=30.0)
+    """A server process that asks for :data:`API_KEY`, or what Google's services ask for."""
+    keys = (API_KEY, PUBLIC_PEM, REFRESH_TOKEN)
+    options = ServerOptions(streams=4, api_keys=keys, queue_seconds=30.0)
     async with ServerProcess(options) as process:
         yield process
 

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
-from conformance import API_KEY
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google_logins import PRIVATE_KEY, REFRESH_TOKEN, account
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, APIStatusError
 from spoken_lines import LINES, RATE, plain, silence, spoken
 
 from agents.providers.adapters import CustomHTTPSTTAdapter
-from agents.providers.local import ServerOptions, ServerProcess
+from agents.providers.local import ServerProcess
 from agents.providers.vendors import google
 
 ONCE = APIConnectOptions(max_retry=0, timeout=10.0)
-PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
-REFRESH_TOKEN = "1//03refresh-me"
 LONG = spoken(LINES[0]) + silence(60.0) + spoken(LINES[2])
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def server() -> AsyncIterator[ServerProcess]:
-    """One that knows a service account and a login."""
-    keys = (API_KEY, PUBLIC_PEM.decode(), REFRESH_TOKEN)
-    options = ServerOptions(streams=2, api_keys=keys, queue_seconds=30.0)
-    async with ServerProcess(options) as process:
-        yield process
 
 
 @pytest.fixture(autouse=True)
@@ -46,20 +29,10 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def adapter(server: ServerProcess, *, key: Any = PRIVATE_KEY, **options: Any) -> CustomHTTPSTTAdapter:
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    account = {
-        "type": "service_account",
-        "private_key_id": "k1",
-        "private_key": pem.decode(),
-        "client_email": "voice@voxport.iam.gserviceaccount.com",
-        "token_uri": f"{server.url}/token",
-    }
     return CustomHTTPSTTAdapter(
         f"{server.url}/v1/speech:recognize",
         vendor="google",
-        options={"credentials": account, "storage_url": server.url, **options},
+        options={"credentials": account(server, key), "storage_url": server.url, **options},
         on_failure="raise",
     )
 

@@ -3,62 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-import pytest_asyncio
 from conformance import API_KEY
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound, Unauthorized
 from google.auth.exceptions import RefreshError
 from google.cloud import speech_v1, speech_v2, storage
 from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
+from google_logins import REFRESH_TOKEN, account
 from spoken_lines import LINES, RATE, plain, silence, spoken
 
-from agents.providers.local import ServerOptions, ServerProcess
+from agents.providers.local import ServerProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
 _T = TypeVar("_T")
-PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PUBLIC_PEM = PRIVATE_KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
-REFRESH_TOKEN = "1//03refresh-me"
 TWICE = spoken(LINES[0]) + silence(0.9) + spoken(LINES[2])
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
     """The client is synchronous; a test that hangs must still end."""
     return await asyncio.wait_for(asyncio.to_thread(work), 40)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def server() -> AsyncIterator[ServerProcess]:
-    """One that knows an API key, a service account and a login."""
-    keys = (API_KEY, PUBLIC_PEM.decode(), REFRESH_TOKEN)
-    options = ServerOptions(streams=2, api_keys=keys, queue_seconds=30.0)
-    async with ServerProcess(options) as process:
-        yield process
-
-
-def account(server: ServerProcess, key: Any = PRIVATE_KEY, **changes: Any) -> dict[str, Any]:
-    """The credentials file of a service account."""
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return {
-        "type": "service_account",
-        "project_id": "voxport",
-        "private_key_id": "k1",
-        "private_key": pem.decode(),
-        "client_email": "voice@voxport.iam.gserviceaccount.com",
-        "token_uri": f"{server.url}/token",
-        **changes,
-    }
 
 
 def with_key(version: Any, server: ServerProcess, key: str = API_KEY) -> Any:
