@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import pytest
+import pytest_asyncio
 from aiohttp import web
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, inference, stt
@@ -40,7 +40,7 @@ from agents.providers.local.synthesiser import SAMPLE_RATE
 LINE = CALLER_LINES[0]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server() -> AsyncIterator[ServerProcess]:
     async with ServerProcess() as process:
         yield process
