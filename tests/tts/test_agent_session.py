@@ -14,9 +14,9 @@ from livekit.agents import Agent, AgentSession, llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities, TextOutput, TimedString
 from said import TEXT, assert_says
+from speaking_server import speaking_server
 from voice_server import Caller, VoiceServer, tone
 
-from agents.providers.local import SpeechServer
 from agents.providers.local.dialects.cartesia import Cartesia
 from agents.providers.local.dialects.generic_speech import GenericSpeech
 from agents.providers.tts.websocket import CustomWebSocketTTSAdapter
@@ -121,7 +121,7 @@ def subtitles_of(session: AgentSession[None]) -> Sequence[str]:
 
 @pytest.mark.parametrize(("vendor", "path"), [("generic", "/v1/tts/stream"), ("cartesia", "/tts/websocket")])
 async def test_an_answer_is_said_and_shown_word_by_word(vendor: str, path: str) -> None:
-    async with SpeechServer(recogniser=NoEars(), dialects=(GenericSpeech, Cartesia)) as server:
+    async with speaking_server(GenericSpeech, Cartesia) as server:
         voice = CustomWebSocketTTSAdapter(server.ws_url + path, "key", vendor=vendor)
         async with session_with(voice) as (session, loudspeaker):
             for _ in range(2):
@@ -134,21 +134,6 @@ async def test_an_answer_is_said_and_shown_word_by_word(vendor: str, path: str) 
             timed = [text for text in shown if isinstance(text, TimedString)]
             assert len(timed) == len(shown)
         assert (voice.stats.segments, voice.stats.connects, voice.stats.reuses) == (2, 1, 1)
-
-
-class NoEars:
-    """A recogniser for a server that only speaks."""
-
-    name, languages, capacity, active, decoders = "none", None, 1, 0, 0
-
-    async def start(self) -> None:
-        pass
-
-    async def open(self, *, wait_seconds: float = 0.0) -> Any:
-        raise AssertionError("nobody listens here")
-
-    async def aclose(self) -> None:
-        pass
 
 
 async def test_an_interruption_reaches_the_vendor_within_200_ms_and_the_session_goes_on() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from ...transport.bounded import bounded
 from .base import RequestFailed, Services, failure_of
 
 __all__ = ["SpeakingConversation", "object_in"]
@@ -89,7 +90,8 @@ class SpeakingConversation(abc.ABC):
             if isinstance(message, bytes)
             else self.socket.send_str(json.dumps(message))
         )
-        await asyncio.wait_for(sending, self.services.options.send_seconds)
+        # not asyncio.wait_for: a job that is dropped in the moment something is sent would go on
+        await bounded(sending, self.services.options.send_seconds)
 
     # --- jobs ---
 
@@ -159,7 +161,7 @@ class SpeakingConversation(abc.ABC):
         """Read until the client ended the talk (True) or the connection (False)."""
         while True:
             try:
-                message = await asyncio.wait_for(self.socket.receive(), self.idle_seconds)
+                message = await bounded(self.socket.receive(), self.idle_seconds)
             except asyncio.TimeoutError:
                 if self._running is not None:
                     continue
