@@ -539,6 +539,8 @@ class TestFailure:
 
 class PlainReader(ChatReader):
     def feed(self, data: bytes) -> list[ChatEvent]:
+        if data == b"broken":
+            raise KeyError("what was said")
         return [TextDelta(data.decode())]
 
     def finish(self) -> list[ChatEvent]:
@@ -568,6 +570,8 @@ async def test_a_protocol_of_ones_own_has_tools_too(serve: Serve) -> None:
     assert server.headers[0]["x-key"] == KEY and "authorization" not in server.headers[0]
     error, _ = await refusal(CustomHTTPLLMAdapter((await serve(status(401))).url, KEY, protocol=Plain()))
     assert error.message.startswith("plain at ")
+    error, _ = await refusal(CustomHTTPLLMAdapter((await serve(streams("broken"))).url, KEY, protocol=Plain()))
+    assert "the answer cannot be understood: KeyError" in str(error) and not error.retryable
     with pytest.raises(ConfigurationError, match="text_path is for the built-in protocols"):
         CustomHTTPLLMAdapter(server.url, protocol=Plain(), text_path="a")
 

@@ -113,9 +113,10 @@ class AnswerReader(ChatReader):
             if not self.settled:
                 return [*events, self._broken(error)]
         self._over = True
+        events += self._conclusion()
         if self._text_at is not None:
             self.settled = True  # where only the place of the text is known, nothing can be missed at the end
-        return [*events, *self._conclusion()]
+        return events
 
     def _conclusion(self) -> Iterator[ChatEvent]:
         if not self._understood and not self.ended:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import aiohttp
 
-from ..protocol import Chat, ChatEvent, ChatProtocol, Failure, HttpRequest, Settings, Verdict
+from ..protocol import Chat, ChatEvent, ChatProtocol, ChatReader, Failure, HttpRequest, Settings, Verdict
 from ..transport.exchange import Answer, open_answer
 from ..transport.failures import ConnectionFailed, raise_bare
 
@@ -20,7 +20,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _TAIL_SECONDS = 1.0  # for the usage that follows text and tool calls; they are out already
 _DRAIN_SECONDS = 0.05  # for the last bytes of the transfer, so that the connection can be used again
 
-_CANNOT_WRITE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_WRONG_SHAPE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class Question:
@@ -77,10 +77,8 @@ class Question:
     def _request(self) -> HttpRequest:
         try:
             return self._protocol.request(self._chat, self._settings)
-        except _CANNOT_WRITE as error:
-            # without the exception's text unless it was written for people: it may quote what people said
-            reason = str(error) if isinstance(error, ValueError) else type(error).__name__
-            failure = Failure(f"the request cannot be written: {reason}", Verdict.PERMANENT)
+        except _WRONG_SHAPE as error:
+            failure = Failure(f"the request cannot be written: {_reason(error)}", Verdict.PERMANENT)
         raise_bare(failure)
 
     async def _events(self, answer: Answer) -> AsyncGenerator[ChatEvent, None]:
@@ -98,18 +96,30 @@ class Question:
                 message = f"the answer is longer than {self._max_bytes} bytes: raise max_response_bytes"
                 yield Failure(message, Verdict.PERMANENT, detail={"malformed": True})
                 return
-            events = reader.feed(piece)
-            over = not piece or reader.ended
-            if over:
-                events = [*events, *reader.finish()]
+            events = _understood(reader, piece)
             self.answer_id = reader.answer_id or request_id
             self.complete = reader.settled or reader.ended
             for event in events:
                 yield event
-            if over:
+            if not piece or reader.ended:
                 break
         if piece:
             await _tail(answer, _DRAIN_SECONDS)
+
+
+def _understood(reader: ChatReader, piece: bytes) -> Sequence[ChatEvent]:
+    """What *piece* means, and the end of the answer when that is empty or announces it."""
+    try:
+        events = reader.feed(piece) if piece else ()
+        return [*events, *reader.finish()] if not piece or reader.ended else events
+    except _WRONG_SHAPE as error:  # a protocol of somebody else's
+        message = f"the answer cannot be understood: {_reason(error)}"
+    return [Failure(message, Verdict.PERMANENT, detail={"malformed": True})]
+
+
+def _reason(error: Exception) -> str:
+    """What *error* says, if that was written for people; otherwise it may quote what people said."""
+    return str(error) if isinstance(error, ValueError) else type(error).__name__
 
 
 async def _tail(answer: Answer, seconds: float) -> bytes:
