@@ -90,7 +90,7 @@ async def test_the_tests_to_paste_pass(name: str, folder: Path) -> None:
 
 # ------------------------------------------------------------------ troubleshooting
 
-SHORT = APIConnectOptions(max_retry=0, timeout=2.0)
+ONCE = APIConnectOptions(max_retry=0, timeout=20.0)
 SILENCE = rtc.AudioFrame(bytes(3200), 16000, 1, 1600)
 
 
@@ -116,7 +116,7 @@ async def vendor() -> AsyncIterator[str]:
 
 
 async def streamed(adapter: stt.STT[Any]) -> None:
-    async with adapter, adapter.stream(conn_options=SHORT) as stream:
+    async with adapter, adapter.stream(conn_options=ONCE) as stream:
         stream.push_frame(SILENCE)
         async for _ in stream:
             pass
@@ -124,7 +124,7 @@ async def streamed(adapter: stt.STT[Any]) -> None:
 
 async def recorded(adapter: stt.STT[Any]) -> None:
     async with adapter:
-        await adapter.recognize(SILENCE, conn_options=SHORT)
+        await adapter.recognize(SILENCE, conn_options=ONCE)
 
 
 async def made(make: Callable[[], object]) -> None:
