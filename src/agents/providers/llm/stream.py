@@ -89,15 +89,14 @@ class CustomHTTPLLMStream(llm.LLMStream):
             error = self._api_error(failed.failure)
         except _TRANSPORT_ERRORS as raw:
             error = self._api_error(failure_of_exception(raw, self._settings, doing="waiting for the answer"))
+        if isinstance(error, APIStatusError) and error.status_code == 499:
+            # LiveKit takes this status for its own cancellation, and would end the answer without a word
+            error = APIConnectionError(error.message, retryable=error.retryable)
         self._prepare_retry(error)
         raise error from None
 
     def _api_error(self, failure: Failure) -> APIError:
-        error = api_error(failure, vendor=self._adapter.asks_by, settings=self._settings)
-        if isinstance(error, APIStatusError) and error.status_code == 499:
-            # LiveKit takes this status for its own cancellation, and would end the answer without a word
-            return APIConnectionError(error.message, retryable=error.retryable)
-        return error
+        return api_error(failure, vendor=self._adapter.asks_by, settings=self._settings)
 
     def _prepare_retry(self, error: APIError) -> None:
         """Count *error*, and have the next attempt wait as long as the vendor asks for."""
