@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from at_root import server_at_root
+from at_root import at_root
+from conformance import Server
 from spoken_lines import LINES, silence, spoken
-
-from agents.providers.local.dialects.funasr import FunASR
 
 funasr_client = pytest.importorskip("funasr_client", reason="pip install funasr-client")
 
 
-async def test_the_client_of_funasr_gets_pieces_and_texts() -> None:
+async def test_the_client_of_funasr_gets_pieces_and_texts(server: Server) -> None:
     """It streams 60 ms at a time, and waits for the message that is final."""
     got: list[Any] = []
-    async with server_at_root(FunASR) as server:
+    async with at_root(server, "/funasr") as root:
         client = funasr_client.AsyncFunASRClient(
-            f"{server.ws_url}/",
+            f"{root.ws_url}/",
             mode="2pass",
             wav_name="call",
             wav_format="pcm",

@@ -9,26 +9,25 @@ import wave
 from pathlib import Path
 
 import pytest
-from at_root import server_at_root
+from at_root import at_root
+from conformance import Server
 from spoken_lines import LINES, RATE, silence, spoken
-
-from agents.providers.local.dialects.sherpa_onnx import SherpaOnnx
 
 CLIENT = Path(sys.executable).parent / "sherpa-onnx-online-websocket-client"
 
 pytestmark = pytest.mark.skipif(not CLIENT.exists(), reason="pip install sherpa-onnx-bin")
 
 
-async def test_the_client_of_sherpa_onnx_prints_every_segment(tmp_path: Path) -> None:
+async def test_the_client_of_sherpa_onnx_prints_every_segment(server: Server, tmp_path: Path) -> None:
     """It connects to the root, prints each result, and leaves at ``Done!``."""
     recording = tmp_path / "speech.wav"
     with wave.open(str(recording), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
         file.writeframes(spoken(LINES[0]) + silence(0.9) + spoken(LINES[1]))
-    async with server_at_root(SherpaOnnx) as server:
+    async with at_root(server, "/sherpa-onnx") as root:
         client = await asyncio.create_subprocess_exec(
             CLIENT,
-            f"--server-port={server.port}",
+            f"--server-port={root.port}",
             "--seconds-per-message=0",
             recording,
             stdout=asyncio.subprocess.PIPE,

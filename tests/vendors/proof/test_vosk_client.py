@@ -7,10 +7,9 @@ import types
 from typing import Any
 
 import pytest
-from at_root import server_at_root
+from at_root import at_root
+from conformance import Server
 from spoken_lines import LINES, silence, spoken
-
-from agents.providers.local.dialects.vosk import Vosk
 
 transcriber = pytest.importorskip("vosk.transcriber.transcriber", reason="pip install vosk")
 
@@ -24,12 +23,12 @@ class _Decoded:
         self.stdout.feed_eof()
 
 
-async def test_the_client_of_vosk_reads_every_answer() -> None:
+async def test_the_client_of_vosk_reads_every_answer(server: Server) -> None:
     """It sends a piece and waits for one answer, many times; a final is an answer without ``partial``."""
     client: Any = object.__new__(transcriber.Transcriber)  # its constructor loads a model, which the server has
     pcm = spoken(LINES[0]) + silence(0.9) + spoken(LINES[1])
-    async with server_at_root(Vosk) as server:
-        client.args = types.SimpleNamespace(server=f"{server.ws_url}/")
+    async with at_root(server, "/vosk") as root:
+        client.args = types.SimpleNamespace(server=f"{root.ws_url}/")
         results, samples = await client.recognize_stream_server(_Decoded(pcm))
     assert samples == len(pcm)
     said = [result["text"] for result in results if result["text"]]

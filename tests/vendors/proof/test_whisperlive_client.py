@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from at_root import server_at_root
+from at_root import at_root
+from conformance import Server
 from spoken_lines import LINES, silence, spoken
 from stand_in_recognisers import BusyRecogniser
 
@@ -51,11 +52,11 @@ def _talk(module: Any, port: int, pcm: bytes, done: int) -> Any:
     return client
 
 
-async def test_the_client_of_whisperlive_gets_segments(client_module: Any) -> None:
+async def test_the_client_of_whisperlive_gets_segments(server: Server, client_module: Any) -> None:
     """The second is final because the audio stops, and its text with it."""
     pcm = spoken(LINES[0]) + silence(0.9) + spoken(LINES[1])
-    async with server_at_root(WhisperLive) as server:
-        client = await asyncio.to_thread(_talk, client_module, server.port, pcm, 2)
+    async with at_root(server, "/whisperlive") as root:
+        client = await asyncio.to_thread(_talk, client_module, root.port, pcm, 2)
     assert [segment["text"].strip() for segment in client.transcript] == [LINES[0], LINES[1]]
     begins = [float(segment["start"]) for segment in client.transcript]
     ends = [float(segment["end"]) for segment in client.transcript]
