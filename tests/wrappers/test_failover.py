@@ -332,7 +332,7 @@ async def test_a_healthy_member_is_left_alone() -> None:
 
 @pytest.mark.parametrize("failure", [DOWN, RuntimeError("bug"), WRONG_KEY], ids=["503", "bug", "401"])
 async def test_whatever_a_member_raises_the_next_one_hears_all_that_is_not_final(failure: Exception) -> None:
-    one, two, adapter = pair()
+    one, two, adapter = pair(breaker_seconds=60.0)  # a trial that fails would be told, too
     changes, errors = noted(adapter, "stt_availability_changed"), noted(adapter, "error")
     call = Call(adapter, language="de")
     await call.say(2)
