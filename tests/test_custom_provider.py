@@ -11,7 +11,7 @@ import pytest
 from livekit.plugins import azure, openai
 
 from agents.providers import custom_provider
-from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
+from agents.providers.adapters import CustomHTTPSTTAdapter, CustomHTTPTTSAdapter, CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError, LLMConfig, STTConfig, TTSConfig
 from agents.providers.custom_provider import (
     AssemblyAIProviderFactory,
@@ -282,7 +282,10 @@ async def test_openai_and_azure_are_livekits_own_plugins() -> None:
 
 
 def test_google_without_streaming_says_what_streams() -> None:
-    for metadata in ({"mode": "stream"}, {"ws_url": WS}):
+    for metadata, remedy in (
+        ({"mode": "stream"}, "With metadata['mode'] = 'batch'"),
+        ({"ws_url": WS}, "Without metadata['ws_url']"),
+    ):
         config = STTConfig("google", api_key=KEY, metadata=metadata)
         with pytest.raises(ConfigurationError) as raised:
             GoogleCloudProviderFactory.create_stt(config)
@@ -290,7 +293,7 @@ def test_google_without_streaming_says_what_streams() -> None:
         assert str(raised.value) == (
             "Google Cloud Speech-to-Text has no streaming recognition here: it streams by gRPC only, which "
             "LiveKit's plugin does (provider='livekit:google'); for whole utterances use CustomHTTPSTTAdapter. "
-            f"Without metadata[{setting!r}] it recognises whole utterances"
+            f"{remedy} it recognises whole utterances"
         )
         assert raised.value.key == f"metadata.{setting}"
 
@@ -334,7 +337,10 @@ def refused(factory: Any, config: STTConfig | LLMConfig | TTSConfig) -> Configur
 def test_a_mode_there_is_not_names_those_there_are(mode: Any) -> None:
     error = refused(OpenAIProviderFactory, STTConfig("openai", api_key=KEY, metadata={"mode": mode}))
     title = find_vendor("openai").title
-    assert str(error) == f"metadata['mode'] must be one of 'stream', 'batch' for {title}, not {mode!r}"
+    assert str(error) == (
+        f"metadata['mode'] must be one of 'stream', 'batch' for {title}, not {mode!r}. "
+        "With a mode it is Voxport's own protocol; LiveKit's plugin is what it is without one"
+    )
     assert error.key == "metadata.mode"
 
 
@@ -364,13 +370,46 @@ def test_a_setting_of_the_plugin_with_a_mode_says_that_there_is_none() -> None:
     )
 
 
-@pytest.mark.parametrize("config", [LLMConfig("openai", api_key=KEY, metadata={"mode": "stream"})])
-def test_language_models_have_no_mode(config: LLMConfig) -> None:
-    error = refused(OpenAIProviderFactory, config)
-    assert str(error) == (
-        "metadata['mode'] is for speech recognition: leave it out, this is LiveKit's openai plugin"
-    )
+def test_language_models_have_no_mode() -> None:
+    error = refused(OpenAIProviderFactory, LLMConfig("openai", api_key=KEY, metadata={"mode": "stream"}))
+    assert str(error) == "metadata['mode'] is for speech: leave it out, this is LiveKit's openai plugin"
     assert error.key == "metadata.mode"
+
+
+async def test_a_voice_follows_the_same_rule() -> None:
+    plain: Any = OpenAIProviderFactory.create_tts(
+        TTSConfig("openai", "alloy", api_key=KEY, metadata={"mode": None})
+    )
+    own = OpenAIProviderFactory.create_tts(TTSConfig("openai", "alloy", api_key=KEY, metadata={"mode": "batch"}))
+    assert (type(plain), type(own)) == (openai.TTS, CustomHTTPTTSAdapter)
+    await asyncio.gather(plain.aclose(), own.aclose())
+
+
+@pytest.mark.parametrize(
+    ("factory", "metadata", "said"),
+    [
+        (OpenAIProviderFactory, {"options": {}}, ". It is one of Voxport's own protocol, which "),
+        (OpenAIProviderFactory, {"mode": "batch", "base_url": "x"}, "metadata['base_url'] is not a setting of "),
+        (
+            OpenAIProviderFactory,
+            {"mode": "stream"},
+            "has no WebSocket for speech. With metadata['mode'] = 'batch' it ",
+        ),
+        (
+            AzureProviderFactory,
+            {"mode": "batch"},
+            "offers no speech synthesis: use another provider. With a mode ",
+        ),
+    ],
+)
+def test_a_voice_that_cannot_be_is_refused_with_the_rule(
+    factory: Any, metadata: dict[str, Any], said: str
+) -> None:
+    message = str(refused(factory, TTSConfig(factory.provider, "alloy", api_key=KEY, metadata=metadata)))
+    assert said in message
+    assert message.endswith(
+        ("'stream' or 'batch' asks for", "; LiveKit's plugin is what it is without one"),
+    )
 
 
 # --- regions ---

@@ -54,7 +54,7 @@ class ProviderType(str, Enum):
     """The providers that are built in. Each is equal to its value: ``ProviderType.OPENAI == "openai"``.
 
     ``OPENAI`` and ``AZURE`` are LiveKit's own plugins, unless ``metadata`` has a ``mode`` (``"stream"`` or
-    ``"batch"``, for speech recognition), which asks for Voxport's own protocol. The others are Voxport's.
+    ``"batch"``), which asks for Voxport's own protocol. The others are Voxport's.
 
     >>> ProviderType("Custom-WS")
     <ProviderType.CUSTOM_WS: 'custom_ws'>

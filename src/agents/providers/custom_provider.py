@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 _Adapter = TypeVar("_Adapter", bound=Union[STTAdapter, TTSAdapter])
+_Config = TypeVar("_Config", STTConfig, TTSConfig)
 
 _NUMBERS: Mapping[str, type[int] | type[float]] = {
     "sample_rate": int,
@@ -63,9 +64,18 @@ _NUMBERS: Mapping[str, type[int] | type[float]] = {
 _REGIONS = ("region", "speech_region")
 """What vendors call the place of their service, which is part of its URL."""
 
-_OWN_SETTINGS = ({*parameter_names(CustomHTTPSTTAdapter), *parameter_names(CustomWebSocketSTTAdapter)}) - {
-    "vendor"
-}
+_OWN_SETTINGS = frozenset(
+    name
+    for adapter in (
+        CustomHTTPSTTAdapter,
+        CustomWebSocketSTTAdapter,
+        CustomHTTPTTSAdapter,
+        CustomWebSocketTTSAdapter,
+    )
+    for name in parameter_names(adapter)
+    if name != "vendor"
+)
+"""What ``metadata`` may hold for a protocol of Voxport's own."""
 
 
 class CustomProviderFactory:
@@ -196,21 +206,8 @@ class NativeProviderFactory:
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
-        own = config.metadata.get("mode") is not None
-        try:
-            return create_vendor_stt(cls.provider, config) if own else cls._native(config)
-        except ConfigurationError as error:
-            setting = (error.key or "").removeprefix("metadata.")
-            if "is not a setting of" not in str(error):
-                raise
-            if own:
-                rule = "With a mode it is Voxport's own protocol; LiveKit's plugin is what it is without one"
-            elif setting in _OWN_SETTINGS:
-                rule = "It is one of Voxport's own protocol, which metadata['mode'] = 'stream' or 'batch' asks for"
-            else:
-                raise
-            error.args = (f"{error}. {rule}",)
-            raise
+        built: stt.STT[Any] = cls._either(config, create_vendor_stt)
+        return built
 
     @classmethod
     def create_llm(cls, config: LLMConfig) -> llm.LLM[Any]:
@@ -219,7 +216,12 @@ class NativeProviderFactory:
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
-        native: llm.LLM[Any] = cls._native(config)
+        if config.metadata.get("mode") is not None:
+            raise ConfigurationError(
+                f"metadata['mode'] is for speech: leave it out, this is LiveKit's {cls.provider} plugin",
+                key="metadata.mode",
+            )
+        native: llm.LLM[Any] = cls._plugin(config)
         return native
 
     @classmethod
@@ -229,19 +231,33 @@ class NativeProviderFactory:
         Raises:
             ConfigurationError: the plugin is not installed, or a setting cannot work.
         """
-        if config.metadata.get("mode") is not None:
-            return create_vendor_tts(cls.provider, config)
-        native: tts.TTS[Any] = cls._native(config)
-        return native
+        built: tts.TTS[Any] = cls._either(config, create_vendor_tts)
+        return built
 
     @classmethod
-    def _native(cls, config: ProviderConfig) -> Any:
-        metadata = dict(config.metadata)
-        if metadata.pop("mode", None) is not None:
-            raise ConfigurationError(
-                f"metadata['mode'] is for speech recognition: leave it out, this is LiveKit's {cls.provider} plugin",
-                key="metadata.mode",
-            )
+    def _either(cls, config: _Config, own: Callable[[str, _Config], Any]) -> Any:
+        """What the rule says; a setting of the other one is answered with the rule.
+
+        Args:
+            own: builds Voxport's own protocol for the provider of a name.
+        """
+        has_mode = config.metadata.get("mode") is not None
+        try:
+            return own(cls.provider, config) if has_mode else cls._plugin(config)
+        except ConfigurationError as error:
+            unknown = "is not a setting of" in str(error)
+            if has_mode and (unknown or error.key in ("provider", "metadata.mode")):
+                rule = "With a mode it is Voxport's own protocol; LiveKit's plugin is what it is without one"
+            elif not has_mode and unknown and (error.key or "").removeprefix("metadata.") in _OWN_SETTINGS:
+                rule = "It is one of Voxport's own protocol, which metadata['mode'] = 'stream' or 'batch' asks for"
+            else:
+                raise
+            error.args = (f"{error}. {rule}",)
+            raise
+
+    @classmethod
+    def _plugin(cls, config: ProviderConfig) -> Any:
+        metadata = {name: value for name, value in config.metadata.items() if name != "mode"}
         return build_native(cls.provider, replace(config, metadata=metadata))  # type: ignore[type-var]
 
 
@@ -316,9 +332,8 @@ def _mode(vendor: Vendor, config: STTConfig | TTSConfig, stream: Service, batch:
         lacks = (
             f"no streaming recognition here: {vendor.instead_of_streaming}" if hears else "no WebSocket for speech"
         )
-        raise ConfigurationError(
-            f"{vendor.title} has {lacks}. Without metadata[{wrong!r}] it {does}", key=f"metadata.{wrong}"
-        )
+        remedy = "With metadata['mode'] = 'batch'" if wrong == "mode" else "Without metadata['ws_url']"
+        raise ConfigurationError(f"{vendor.title} has {lacks}. {remedy} it {does}", key=f"metadata.{wrong}")
     if mode is None:
         wanted = "batch" if "endpoint_url" in config.metadata else "stream"
         return wanted if wanted in offered else offered[0]
