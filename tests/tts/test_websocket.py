@@ -18,7 +18,7 @@ from voice_server import RATE, Caller, TunedVoice, VoiceServer, tone
 
 from agents.providers import ConfigurationError
 from agents.providers.local.encoding import Encoder
-from agents.providers.protocol import SynthesisConversation, SynthesisForm
+from agents.providers.protocol import Audio, SpokenWords, SynthesisConversation, SynthesisForm
 from agents.providers.testing import FaultProxy
 from agents.providers.tts import pool
 from agents.providers.tts.websocket import CustomWebSocketTTSAdapter
@@ -273,6 +273,16 @@ async def test_changed_options_are_said_over_a_new_connection() -> None:
         assert (first.start["voice"], second.start["voice"]) == ("anna", "bert")
         assert second.start["options"] == {"speed": 2}
         assert await first.ws.receive() and first.ws.closed
+
+
+async def test_options_changed_while_connecting_cost_that_connection() -> None:
+    async with VoiceServer(answers) as server, voice(server, voice="anna") as adapter:
+        adapter.prewarm()
+        await asyncio.sleep(0)
+        adapter.update_options(voice="bert")
+        await asyncio.gather(said(adapter), said(adapter))
+        assert {caller.start["voice"] for caller in server.callers if caller.start} == {"bert"}
+        assert adapter.voice == "bert"
 
 
 @pytest.mark.parametrize("limits", [{"idle_seconds": 0.02}, {"session_seconds": 0.02}, {"reusable": False}])
@@ -618,6 +628,28 @@ async def test_garbage_is_ignored_and_only_garbage_is_not(caplog: pytest.LogCapt
         adapter.update_options(voice="another")  # and so another connection
         with pytest.raises(APIError, match="100 messages in a row"):
             await said(adapter)
+
+
+async def test_what_a_protocol_makes_of_messages_can_end_an_answer_and_never_the_reader() -> None:
+    """Somebody's own protocol may make anything of a message: words without text, a form there is not."""
+
+    class Odd(TunedVoice):
+        def converse(self, settings: Any) -> SynthesisConversation:
+            talk = super().converse(settings)
+            talk.receive = lambda message: [odd.pop(0)] if odd else []  # type: ignore[method-assign]
+            return talk
+
+    async def handler(caller: Caller) -> None:
+        await caller.until("end")
+        await caller.ws.send_bytes(tone(0.1))
+        await caller.ws.send_bytes(tone(0.1))
+        await caller.next()
+
+    async with VoiceServer(handler) as server, voice(server, vendor=Odd()) as adapter:
+        for event in (SpokenWords([None]), SynthesisForm("audio/pcm", -1)):  # type: ignore[list-item]
+            odd = [event, Audio(tone(0.1))]
+            with pytest.raises(APIError, match="cannot be read"):
+                await said(adapter)
 
 
 @pytest.mark.parametrize("how", ["no audio", "closed", "early"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
@@ -251,10 +252,15 @@ class Connection:
 
     def _abort(self) -> None:
         """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
-        transport = self._ws.get_extra_info("socket")
-        if transport is not None and not self._ws.closed:
-            with contextlib.suppress(OSError, TypeError):  # the other side was faster
-                transport.shutdown(socket.SHUT_RDWR)
+        sock = self._ws.get_extra_info("socket")
+        if sock is None or self._ws.closed:
+            return
+        with contextlib.suppress(OSError):  # the other side was faster
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except TypeError:  # uvloop shows a socket that only tells its number
+                with socket.socket(fileno=os.dup(sock.fileno())) as same:
+                    same.shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
         """Close the socket, and wait until nothing of it is left. One that failed is not waited for."""

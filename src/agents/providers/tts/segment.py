@@ -125,8 +125,11 @@ class Segment:
             elif isinstance(event, SynthesisForm):
                 self._form = event
                 self._reader = None
-        except ValueError as error:
-            self._fail(Failure(f"the audio cannot be read: {error}", detail={"malformed": True}))
+        except (
+            Exception
+        ) as error:  # a decoder's, or a word that is none: the segment is at its end, not the reader
+            reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
+            self._fail(Failure(f"what it sent cannot be read: {reason}", detail={"malformed": True}))
 
     def lost(self, failure: Failure) -> None:
         """The connection is gone."""
