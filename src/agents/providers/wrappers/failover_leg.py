@@ -11,7 +11,7 @@ from livekit.agents import APIConnectionError, APIError, stt
 
 from ..stt.direct import DirectStream
 
-__all__ = ["Ending", "Leg"]
+__all__ = ["Ending", "EndingKind", "Leg"]
 
 EndingKind = Literal["failed", "silent", "ended", "handed over"]
 

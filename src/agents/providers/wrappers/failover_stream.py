@@ -2,9 +2,8 @@
 
 A frame is given to the active member where it is pushed, without a queue, and kept until a FINAL covers it. An
 event of a member goes out where it comes. One task, the supervisor, waits for the active member to end, for
-whatever reason, and starts the next one with all that is kept. A timer sees what nobody says: silence, the end of
-an utterance at which to return to the preferred member, an ending that does not come. It is the timer, too, that
-looks at the audio: a frame that came costs next to nothing until then.
+whatever reason, and starts the next one with all that is kept. What nobody says of himself, the lookout sees
+(:mod:`.failover_lookout`).
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from livekit import rtc
-from livekit.agents import APIConnectionError, APIConnectOptions, stt, utils, vad
+from livekit.agents import APIConnectionError, APIConnectOptions, stt
 from livekit.agents.types import NotGivenOr
 from pydantic import BaseModel
 
@@ -25,9 +24,9 @@ from ..stt.direct import DirectStream
 from ..stt.feed import downmix
 from .failover_audio import KeptAudio
 from .failover_choice import Choice
-from .failover_leg import Ending, Leg
+from .failover_leg import Ending, EndingKind, Leg
+from .failover_lookout import UNHEARD_SECONDS, Lookout
 from .failover_probe import Probe, Trials
-from .failover_silence import SilenceWatch
 from .failover_transcript import JoinedTranscript
 
 if TYPE_CHECKING:
@@ -37,18 +36,6 @@ __all__ = ["FailoverStream"]
 
 logger = logging.getLogger("agents.providers.wrappers")
 
-_UNHEARD_SECONDS = 0.1
-"""So much loud audio that no final covers is not just the tail of the last word."""
-
-_PAUSE_SECONDS = 0.5
-"""So much silence after a final ends an utterance whose recogniser did not live to say so."""
-
-_HELD_END_SECONDS = 3.0
-"""How long END waits for the final that belongs before it."""
-
-_HANDOVER_SECONDS = 1.0
-"""How long a member may take to say the rest before another one goes on."""
-
 _GIVE_UP_SECONDS = 30.0
 """After end_input, members that cannot be reached for so long will not give the rest any more."""
 
@@ -57,8 +44,6 @@ _PROOF_SECONDS = 0.2
 
 _TROUBLES = 2
 """So many recoverable errors in a row, with nothing said in between: the member is down."""
-
-_SHORTEST_TICK = 0.02
 
 _IDLE_SECONDS = 5.0
 """A member that ends its stream after so much time without audio has not failed."""
@@ -83,20 +68,19 @@ class FailoverStream(DirectStream):
         self._trials = Trials(
             stt, self._choice, beside=self._beside, open_stream=self._member_stream, close=self._close
         )
-        self._watch = SilenceWatch(stt._options.silence_limit, interims=True)
         self._leg: Leg | None = None
         self._closers: set[asyncio.Task[None]] = set()
         self._more = asyncio.Event()  # audio came, or its end
         self._input_ended_at: float | None = None
         self._channels = 0  # 1, once it is known that frames go on as they come
-        self._seen = 0  # samples, at the last look
-        self._answered_at = 0  # samples, at the last answer
-        self._came, self._speech = False, 0.0  # audio and seconds of speech, since the last tick
-        self._last_audio_at = self._loop.time()
-        self._end_held_since: float | None = None
         self._drained_in_vain = 0
-        self._hearing = stt._vad.stream() if stt._vad is not None and stt._options.speech_by == "vad" else None
-        self._hearer: asyncio.Task[None] | None = None
+        by_vad = stt._vad is not None and stt._options.speech_by == "vad"
+        self._lookout = Lookout(
+            self,
+            limit=stt._options.silence_limit,
+            hearing=stt._vad.stream() if stt._vad is not None and by_vad else None,
+            hearing_interval=stt._vad_interval,
+        )
 
     # ------------------------------------------------------------------ audio in
 
@@ -151,40 +135,17 @@ class FailoverStream(DirectStream):
         if self._leg is not None:
             self._leg.end_input()
 
-    def _look(self, now: float) -> None:
-        """Catch up with the audio that came since the last time."""
-        audio, leg = self._audio, self._leg
-        if audio.end == self._seen:
-            return
-        audio.let_go(now)
-        self._seen = audio.end
-        self._last_audio_at = now
-        self._came = True
-        # only for going back to a preferred member must be known of all audio how loud it is
-        heard = audio.look(self._answered_at, closely=leg is None or leg.member > 0)
-        if leg is not None and leg.hears:
-            self._watch.audio(now)
-            if heard.unanswered and self._hearing is None:
-                self._watch.speech(now, heard.unanswered, ago=heard.ago)
-        self._speech += heard.seconds
-
     # ------------------------------------------------------------------ the supervisor
 
     async def _run(self) -> None:
         self._adapter._streams.add(self)
-        if self._hearing is not None:
-            self._beside.append(self._hearing.push_frame)
-            self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
-        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+        self._lookout.start()
         try:
             await self._supervise()
             self._emit(*self._transcript.finish())
         finally:
-            self._timer.cancel()
             self._count_dropped()
-            if self._hearer is not None and self._hearing is not None:
-                await utils.aio.cancel_and_wait(self._hearer)
-                await self._hearing.aclose()
+            await self._lookout.aclose()
             self._trials.end()
             if self._leg is not None:
                 self._close(self._leg)
@@ -227,18 +188,15 @@ class FailoverStream(DirectStream):
     def _go_live(self, member: int, stream: stt.RecognizeStream) -> None:
         """From here on *member* hears the caller, first what no final has covered."""
         now = self._loop.time()
-        self._look(now)
-        self._answered_at = self._audio.end
+        self._lookout.look(now)
         given_before = self._audio.given_seconds
         origin = self._audio.rewind()
         self._count_dropped()
         self._transcript.began(origin)
-        self._end_held_since = None
         stream.start_time_offset = self._start_time_offset + origin
         interims = self._adapter._members[member].capabilities.interim_results
         leg = self._leg = Leg(member, stream, origin=origin, interims=interims, on_event=self._on_event)
-        self._watch = SilenceWatch(self._adapter._options.silence_limit, interims=interims)
-        self._watch.begin(now, self._audio.unheard_seconds, text_open=self._transcript.text_open)
+        self._lookout.begin(now, interims=interims)
         self._give_all(leg)
         leg.late_seconds = self._audio.given_seconds - origin
         self._adapter.stats.replayed_seconds += max(given_before - origin, 0.0)
@@ -310,13 +268,13 @@ class FailoverStream(DirectStream):
 
     def _is_idle(self, leg: Leg, ending: Ending, now: float) -> bool:
         """Whether the member had nothing to do, which is no reason to leave it."""
-        self._look(now)
+        self._lookout.look(now)
         return (
             self._input_ended_at is None
-            and now - max(self._last_audio_at, leg.began_at) >= _IDLE_SECONDS
+            and now - max(self._lookout.last_audio_at, leg.began_at) >= _IDLE_SECONDS
             and not ending.permanent
             and not self._transcript.speaking
-            and self._audio.unheard_seconds <= _UNHEARD_SECONDS
+            and self._audio.unheard_seconds <= UNHEARD_SECONDS
         )
 
     def _is_drained(self, *, sure: bool) -> bool:
@@ -330,7 +288,7 @@ class FailoverStream(DirectStream):
             return True
         if transcript.text_open or transcript.final_missing:
             return False
-        return (sure and transcript.timed is False) or self._audio.unheard_seconds <= _UNHEARD_SECONDS
+        return (sure and transcript.timed is False) or self._audio.unheard_seconds <= UNHEARD_SECONDS
 
     def _given_up(self, delay: float) -> bool:
         ended = self._input_ended_at
@@ -368,15 +326,14 @@ class FailoverStream(DirectStream):
         self._emit(*transcript.accept(event, audio.given_seconds))
         said = event.alternatives
         if said or leg.interims:
-            self._watch.answered(now, text_open=transcript.text_open)
-            self._answered_at = audio.end
+            self._lookout.answered(now)
         if said and said[0].text.strip():
             proven = now - leg.began_at >= _PROOF_SECONDS
             for member, available in self._choice.heard(leg.member, now, proven=proven):
                 self._adapter._changed(member, available=available)
         if kind is stt.SpeechEventType.FINAL_TRANSCRIPT:
             if leg.member:
-                self._look(now)  # before it is gone
+                self._lookout.look(now)  # before it is gone
             audio.acknowledge(transcript.acknowledged)
             if transcript.timed is False:
                 audio.answered()
@@ -390,101 +347,21 @@ class FailoverStream(DirectStream):
         limit = self._adapter._options.silence_limit
         leg.troubles = leg.troubles + 1 if now - leg.trouble_at < 2 * limit else 1
         leg.trouble_at = now
-        self._watch.hurry(limit / 2)
+        self._lookout.hurry()
         if leg.troubles >= _TROUBLES:
             self._end(leg, "failed", f"reported {leg.troubles} errors in a row and said nothing in between")
 
-    async def _hear(self, hearing: vad.VADStream) -> None:
-        """Speech as the VAD hears it."""
-        async for event in hearing:
-            if event.type is vad.VADEventType.INFERENCE_DONE and event.speaking and self._leg is not None:
-                seconds = sum(frame.duration for frame in event.frames) or self._adapter._vad_interval
-                self._watch.speech(self._loop.time(), seconds)
-
-    # ------------------------------------------------------------------ the timer
-
-    @property
-    def _tick_seconds(self) -> float:
-        return min(max(self._adapter._options.silence_limit / 8, _SHORTEST_TICK), 0.5)
-
-    def _tick(self) -> None:
-        now = self._loop.time()
-        try:
-            self._look_after(now)
-        finally:
-            self._timer = self._loop.call_later(self._until_next_tick(now), self._tick)
-
-    def _until_next_tick(self, now: float) -> float:
-        """Less often while the preferred member serves; but in time for an answer that may come too late."""
-        leg = self._leg
-        if leg is None or leg.member or not leg.hears:
-            return self._tick_seconds
-        left = self._watch.left(now, self._choice.patience)
-        return max(min(2 * self._tick_seconds, left), _SHORTEST_TICK)
-
-    def _look_after(self, now: float) -> None:
-        self._look(now)
-        self._end_utterance(now)
-        leg = self._leg
-        active = leg.member if leg is not None else None
-        came, speech, self._came, self._speech = self._came, self._speech, False, 0.0
-        self._trials.look_after(now, active=active, came=came, speech=speech, speaking=self._audio.loud)
-        if leg is None or leg.ended.done():
-            return
-        limit = self._adapter._options.silence_limit
-        if leg.successor is not None:
-            if leg.asked_to_end is not None and now - leg.asked_to_end > _HANDOVER_SECONDS:
-                self._end(leg, "handed over", "takes its time with the rest")
-        elif leg.asked_to_end is not None:
-            if now - leg.last_event_at > limit:
-                self._on_endless_drain(leg, limit)
-        elif self._watch.overdue(now, self._choice.patience):
-            self._end(leg, "silent", f"says nothing about speech since {limit * self._choice.patience:g} s")
-        else:
-            self._return_to_better(leg, now)
-
-    def _on_endless_drain(self, leg: Leg, limit: float) -> None:
-        if self._is_drained(sure=False):
-            leg.end(Ending("ended", APIConnectionError("")))  # it has said everything, and does not close
-        else:
-            self._end(leg, "failed", f"neither said the rest nor ended within {limit:g} s")
-
-    def _end(self, leg: Leg, kind: Any, what: str) -> None:
+    def _end(self, leg: Leg, kind: EndingKind, what: str) -> None:
+        """The member hears no more, because of *what* it does."""
         error = APIConnectionError(f"{self._adapter._name(leg.member)} {what}")
         if kind == "failed":
             self._adapter._report(leg.member, error)
         leg.end(Ending(kind, error))
 
-    def _end_utterance(self, now: float) -> None:
-        """Say END where whoever should does not."""
-        transcript = self._transcript
-        if transcript.end_held:
-            self._end_held_since = self._end_held_since or now
-            if now - self._end_held_since > _HELD_END_SECONDS:
-                self._emit(*transcript.end())
-            return
-        self._end_held_since = None
-        nobody = self._leg is None or transcript.carried
-        settled = not transcript.final_missing and not transcript.text_open
-        if transcript.speaking and nobody and settled and self._audio.pause_seconds >= _PAUSE_SECONDS:
-            self._emit(*transcript.end())
-
-    # ------------------------------------------------------------------ back to the preferred member
-
-    def _return_to_better(self, leg: Leg, now: float) -> None:
-        """At the end of an utterance, let the member go on that is preferred and works."""
+    def _better_than(self, member: int, now: float) -> int | None:
+        """A member preferred to *member* that may serve."""
         untested = self._adapter._options.probe == "next_utterance"
-        better = self._choice.better(leg.member, now, untested=untested) if leg.member else None
-        if better is None:
-            return
-        transcript, audio = self._transcript, self._audio
-        quiet = audio.quiet_seconds >= _PAUSE_SECONDS
-        said = now - leg.last_event_at >= self._tick_seconds and not transcript.speaking
-        if not said or not quiet or transcript.text_open:
-            return
-        if transcript.timed is False or audio.unheard_seconds <= _UNHEARD_SECONDS:
-            leg.successor = better
-            leg.end_input()
+        return self._choice.better(member, now, untested=untested) if member else None
 
     # ------------------------------------------------------------------ the rest
 
