@@ -20,6 +20,7 @@ from agents.providers.vendors import find_vendor, vendor_names
 
 STREAMING = [name for name in vendor_names() if find_vendor(name).streaming is not None]
 BATCH = [name for name in vendor_names() if find_vendor(name).batch is not None]
+SPEAKING = [name for name in vendor_names() if find_vendor(name).streaming_synthesis is not None]
 PROFILES = Path(vendors.__file__).parent
 TRACES = Path(__file__).parents[1] / "traces"
 EXAMPLES = [pytest.param(100, id="short"), pytest.param(3000, id="long", marks=pytest.mark.soak)]
@@ -103,6 +104,29 @@ def test_no_message_breaks_a_conversation(name: str, examples: int) -> None:
     @given(st.lists(messages(name), max_size=6))
     def run(received: list[str | bytes]) -> None:
         conversation = protocol.converse(ours)
+        for message in received:
+            try:
+                events = conversation.receive(message)
+            except ProtocolError:
+                continue
+            assert len(events) < 1000
+
+    run()
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("name", SPEAKING)
+def test_no_message_breaks_a_speech(name: str, examples: int) -> None:
+    vendor = find_vendor(name)
+    protocol = vendor.streaming_synthesis
+    assert protocol is not None
+    ours = Settings(vendor.streaming_synthesis_url or "ws://127.0.0.1/", sample_rate=24000)
+
+    @thorough(examples)
+    @given(st.lists(messages(name), max_size=6))
+    def run(received: list[str | bytes]) -> None:
+        conversation = protocol.converse(ours)
+        conversation.begin("seg-1")
         for message in received:
             try:
                 events = conversation.receive(message)

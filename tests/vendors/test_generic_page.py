@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from agents.providers.local.dialects.generic_speech import GenericSpeech
 from agents.providers.local.dialects.generic_ws import GenericWebSocket
 from agents.providers.protocol import (
+    Audio,
     Conversation,
     Failure,
     Final,
@@ -18,9 +20,13 @@ from agents.providers.protocol import (
     HttpResponse,
     Partial,
     Ready,
+    SegmentDone,
     Settings,
     SpeechEnded,
     SpeechStarted,
+    SpokenWords,
+    SynthesisConversation,
+    SynthesisForm,
     Verdict,
     Word,
     judge_close,
@@ -29,6 +35,14 @@ from agents.providers.protocol import (
 from agents.providers.vendors import find_vendor
 
 PAGE = (Path(__file__).parents[2] / "docs" / "generic-protocol.md").read_text(encoding="utf-8")
+VOICE = Settings(
+    "ws://localhost:1/speak",
+    voice="anna",
+    language="en-US",
+    model="large",
+    sample_rate=24000,
+    options={"speed": 1.1},
+)
 SETTINGS = Settings("ws://localhost:1/stream", language="en-US", model="general", options={"beam": 5})
 
 
@@ -109,9 +123,65 @@ def test_messages_of_errors_are_shown(body: str) -> None:
     assert failure.message == "too loud"
 
 
+@pytest.fixture
+def speech() -> SynthesisConversation:
+    protocol = find_vendor("generic").streaming_synthesis
+    assert protocol is not None
+    return protocol.converse(VOICE)
+
+
+def test_the_client_asks_for_speech_as_the_page_says(speech: SynthesisConversation) -> None:
+    protocol = find_vendor("generic").synthesis
+    assert protocol is not None
+    body = protocol.request("We open at nine.", VOICE).body
+    assert isinstance(body, bytes)
+    assert [json.loads(body)] == _messages("speech-request")
+    sent = [
+        *speech.opening(),
+        *speech.begin("seg-1"),
+        *speech.text("We open "),
+        *speech.flush(),
+        *speech.end(),
+        *speech.cancel(),
+        *speech.close(),
+    ]
+    assert [json.loads(str(message)) for message in sent] == _messages("speech-client")
+
+
+def test_a_speaking_server_is_understood_as_the_page_says(speech: SynthesisConversation) -> None:
+    speech.begin("seg-1")
+    events = [event for message in _messages("speech-server") for event in speech.receive(json.dumps(message))]
+    assert events == [
+        Ready("c2a1"),
+        SynthesisForm("audio/pcm", 22050),
+        SpokenWords([Word("We", 0.05, 0.17), Word("open", 0.17, 0.52)]),
+        SegmentDone(),
+        Failure("there is no voice 'anna'", Verdict.PERMANENT, 404, detail={"code": "404"}),
+    ]
+    speech.begin("seg-2")
+    assert speech.receive('{"type": "done", "id": "seg-1"}') == []  # of another segment
+    assert speech.receive(b"\1\0") == [Audio(b"\1\0")]
+    speech.cancel()
+    assert speech.receive(b"\1\0") == []  # "thrown away by the client"
+    assert speech.receive('{"type": "done", "id": "seg-2"}') == [SegmentDone()]
+
+
+def test_the_answers_are_the_kinds_of_audio_the_page_says() -> None:
+    protocol = find_vendor("generic").synthesis
+    assert protocol is not None
+    table = PAGE.partition("## Speech over HTTP")[2].partition("Errors are")[0]
+    kinds = re.findall(r"`(audio/[^`]+)`", table)
+    assert len(kinds) == 10
+    for kind in kinds:
+        form = protocol.form(HttpResponse(200, {"content-type": kind}, b""), VOICE)
+        rate = re.search(r"rate=(\d+)", kind)
+        assert form.sample_rate == (int(rate[1]) if rate else 8000 if kind == "audio/basic" else 24000)
+
+
 def test_the_server_to_compare_with_is_where_the_page_says() -> None:
-    (route,) = GenericWebSocket(None).routes()  # type: ignore[arg-type]
-    assert f"`{route[1]}`" in PAGE
+    for dialect in (GenericWebSocket, GenericSpeech):
+        for _, path, _ in dialect(None).routes():  # type: ignore[arg-type]
+            assert f"`{path}`" in PAGE
 
 
 def test_forms_of_the_body_are_all_on_the_page() -> None:
