@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 
 from agents.providers.base import ConfigurationError
+from agents.providers.protocol import Settings
 from agents.providers.redaction import Secret
-from agents.providers.transport.checks import check_choice, check_headers, check_url, is_loopback, secret_key
+from agents.providers.transport.checks import (
+    check_choice,
+    check_headers,
+    check_url,
+    is_loopback,
+    located,
+    secret_key,
+)
+from agents.providers.vendors import find_vendor
 
 WS = ("ws", "wss")
 HTTP = ("http", "https")
@@ -81,6 +90,10 @@ class TestUrl:
             ("https://:password@host/", "holds a user name or password"),
             ("http://host/", "in clear text to host"),
             ("http://10.0.0.1/", "in clear text to 10.0.0.1"),
+            (
+                "https://{region}.h/{x}",
+                "has a placeholder in its host, 'https://{region}.h/{x}': write what belongs",
+            ),
         ],
     )
     def test_a_bad_url_is_refused_with_what_to_change(self, url: object, message: str) -> None:
@@ -88,6 +101,15 @@ class TestUrl:
             self.check(url)
         assert message in str(caught.value)
         assert "password@" not in str(caught.value)
+
+    def test_a_host_may_be_open_for_a_protocol_that_fills_it(self) -> None:
+        url = check_url("wss://{region}.h/{x}", setting="ws_url", schemes=WS, has_key=True, placeholders=True)
+        azure, generic = find_vendor("azure").streaming, find_vendor("generic").streaming
+        assert azure is not None and generic is not None
+        given = Settings(url=url, options={"region": "westeurope"})
+        assert located(azure, given, setting="ws_url").url == "wss://westeurope.h/{x}"
+        with pytest.raises(ConfigurationError, match="ws_url has a placeholder in its host"):
+            located(generic, given, setting="ws_url")
 
     def test_the_other_adapters_scheme_is_suggested(self) -> None:
         with pytest.raises(ConfigurationError, match='did you mean "wss://…"'):

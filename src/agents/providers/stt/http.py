@@ -104,7 +104,10 @@ class CustomHTTPSTTAdapter(STTAdapter):
         read_timeout: float | None = None,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
-        endpoint_url = check_url(endpoint_url, setting="endpoint_url", schemes=("http", "https"), has_key=False)
+        schemes = ("http", "https")
+        endpoint_url = check_url(
+            endpoint_url, setting="endpoint_url", schemes=schemes, has_key=False, placeholders=True
+        )
         found = find_vendor(vendor, url=endpoint_url)
         if found.batch is None:
             raise ConfigurationError(found.instead_of("batch"))
@@ -123,9 +126,8 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self.language = language or None
         self.headers = MaskedHeaders(check_headers(headers))
         self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
-        check_url(
-            endpoint_url, setting="endpoint_url", schemes=("http", "https"), has_key=self._carries_credentials()
-        )
+        carries = self._carries_credentials()
+        check_url(endpoint_url, setting="endpoint_url", schemes=schemes, has_key=carries, placeholders=True)
         if self._bearer and not any(name.lower() == "authorization" for name in self.headers):
             self.headers["Authorization"] = self._bearer.reveal()
         check_choice(on_failure, ("degrade", "raise"), setting="on_failure")

@@ -79,7 +79,9 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             raise ConfigurationError(found.instead_of("streaming"))
         key = secret_key(api_key) or environment_key(found.key_environment)
         settings = Settings(
-            url=check_url(ws_url, setting="ws_url", schemes=("ws", "wss"), has_key=key is not None),
+            url=check_url(
+                ws_url, setting="ws_url", schemes=("ws", "wss"), has_key=key is not None, placeholders=True
+            ),
             api_key=key,
             language=language or None,
             model=model,

@@ -54,7 +54,9 @@ def environment_key(name: str | None) -> Secret | None:
     return Secret(value) if value else None
 
 
-def check_url(url: object, *, setting: str, schemes: tuple[str, str], has_key: bool) -> str:
+def check_url(
+    url: object, *, setting: str, schemes: tuple[str, str], has_key: bool, placeholders: bool = False
+) -> str:
     """*url* if audio and credentials may go there.
 
     Args:
@@ -62,10 +64,11 @@ def check_url(url: object, *, setting: str, schemes: tuple[str, str], has_key: b
         setting: its name in messages.
         schemes: the clear and the encrypted scheme, for example ``("ws", "wss")``.
         has_key: whether a credential will be sent.
+        placeholders: whether its host may leave something open, such as ``{region}``, for :func:`located`.
 
     Raises:
-        ConfigurationError: it is missing, has another scheme or no host, or a credential would go over it in
-            clear text to another machine.
+        ConfigurationError: it is missing, has another scheme, no host or an open one, or a credential would go
+            over it in clear text to another machine.
     """
     if not url or not isinstance(url, str):
         raise ConfigurationError(
@@ -86,6 +89,8 @@ def check_url(url: object, *, setting: str, schemes: tuple[str, str], has_key: b
         )
     if not parts.hostname:
         raise ConfigurationError(f"{setting} has no host: {safe_url(url)!r}")
+    if not placeholders:
+        _refuse_placeholders(url, setting)
     if parts.username or parts.password:
         raise ConfigurationError(
             f"{setting} holds a user name or password: give credentials as api_key or headers"
@@ -108,11 +113,15 @@ def located(protocol: StreamingProtocol | BatchProtocol, settings: Settings, *, 
         ConfigurationError: nothing says what belongs there, so it would reach the network as it is.
     """
     url = protocol.place(settings)
+    _refuse_placeholders(url, setting)
+    return replace(settings, url=url) if url != settings.url else settings
+
+
+def _refuse_placeholders(url: str, setting: str) -> None:
     if re.search(r"[{}]", urlsplit(url).netloc):
         raise ConfigurationError(
             f"{setting} has a placeholder in its host, {safe_url(url)!r}: write what belongs there"
         )
-    return replace(settings, url=url) if url != settings.url else settings
 
 
 def is_loopback(host: str) -> bool:
