@@ -533,6 +533,7 @@ def test_texts_become_what_the_constructor_wants(monkeypatch: pytest.MonkeyPatch
     assert (got["rate"], got["gain"], got["loud"], got["form"]) == (8000, 0.5, True, "b")
     assert got["mode"].name == "FAST"
     assert given("livekit:acme-voice", None, metadata={"mode": "quick", "gain": "much"})["gain"] == "much"
+    assert given("livekit:acme-voice.ListSTT", None, metadata={"languages": "de"}) == {"languages": "de"}
 
 
 @pytest.mark.usefixtures("acme")

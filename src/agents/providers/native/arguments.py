@@ -211,7 +211,7 @@ def _object(kind: type[Any], given: Mapping[str, Any], key: str) -> Any:
 def _from_text(value: str, members: list[Any], key: str) -> Any:
     """*value* as a number, a truth value or the member of an enumeration, where only such a thing is wanted."""
     for member in members:
-        if isinstance(member, type) and issubclass(member, Enum):
+        if get_origin(member) is None and isinstance(member, type) and issubclass(member, Enum):
             found = [m for m in member if value.lower() in (str(m.value).lower(), m.name.lower())]
             if not found:
                 raise ConfigurationError(
