@@ -77,7 +77,12 @@ def test_openai_without_a_mode_stays_livekits_plugin() -> None:
     [
         ("custom_http", {}, "metadata['endpoint_url'] is missing", "metadata"),
         ("custom_ws", {}, "metadata['ws_url'] is missing", "metadata"),
-        ("custom_http", {"endpoint_url": "https://h.example", "ws_url": "x"}, "is not a setting", "metadata.ws_url"),
+        (
+            "custom_http",
+            {"endpoint_url": "https://h.example", "ws_url": "x"},
+            "is not a setting",
+            "metadata.ws_url",
+        ),
         ("custom_http", {"endpoint_url": "ftp://h.example"}, "endpoint_url must start", "metadata.endpoint_url"),
         ("deepgram", {"speed": 2}, "put it under metadata['options']", "metadata.speed"),
         ("deepgram", {"options": {"sped": 1}}, "did you mean 'speed'", None),
