@@ -122,9 +122,8 @@ class SpeakingConversation(abc.ABC):
                 await asyncio.wait({task})
             finally:
                 self._running = None
-                if not task.done():
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
             if not task.cancelled():
                 task.result()
 
