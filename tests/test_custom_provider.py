@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from livekit.plugins import azure, openai
 
-from agents.providers import custom_provider
+from agents.providers import configured
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomHTTPTTSAdapter, CustomWebSocketSTTAdapter
 from agents.providers.base import ConfigurationError, LLMConfig, STTConfig, TTSConfig
 from agents.providers.custom_provider import (
@@ -243,7 +243,7 @@ def test_a_vendor_refuses_what_it_does_not_know(metadata: dict[str, Any], messag
 
 
 def test_a_vendor_that_does_not_recognise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(custom_provider, "find_vendor", lambda name: Vendor(name, "Acme"))
+    monkeypatch.setattr(configured, "find_vendor", lambda name: Vendor(name, "Acme"))
     with pytest.raises(ConfigurationError, match="Acme offers no speech recognition: use another provider"):
         create_vendor_stt("acme", STTConfig("acme"))
 
