@@ -281,7 +281,7 @@ class TestAnswer:
         (measured,) = reported
         assert (measured.total_tokens, measured.request_id) == (5, "chatcmpl-7")
         assert 0.15 <= measured.ttft < 1.0
-        assert adapter.stats.time_to_first_token == pytest.approx(measured.ttft, abs=0.05)
+        assert adapter.stats.time_to_first_token == pytest.approx(measured.ttft, abs=0.1)
         assert (adapter.stats.answers, adapter.stats.prompt_tokens, adapter.stats.completion_tokens) == (1, 3, 2)
 
     async def test_thoughts_are_not_said(self, serve: Serve) -> None:
@@ -532,7 +532,7 @@ class TestFailure:
             before = time.monotonic()
             await stream.aclose()
             await asyncio.wait_for(gone.wait(), 2)
-            assert time.monotonic() - before < 0.2
+            assert time.monotonic() - before < 1.0
             assert [measured.cancelled for measured in reported] == [True] * len(said)
             assert adapter.stats.answers == 0
 
