@@ -495,6 +495,10 @@ ACME = """
         def __init__(self, *, language: str = "en", language_code: str = ""):
             super().__init__(language=language, language_code=language_code)
 
+    class ListedSTT(Base):
+        def __init__(self, *, language: Literal["de", "en", "en-GB"] | str | None = None):
+            super().__init__(language=language)
+
     class HintSTT(Base):
         def __init__(self, *, hints: "Unknown" = None):
             super().__init__(hints=hints)
@@ -542,6 +546,9 @@ def test_texts_become_what_the_constructor_wants(monkeypatch: pytest.MonkeyPatch
     [
         ("ListSTT", "de-DE", {"languages": ["de-DE"]}),
         ("ListSTT", None, {"languages": None}),
+        ("ListedSTT", "de-DE", {"language": "de"}),
+        ("ListedSTT", "en-GB", {"language": "en-GB"}),
+        ("ListedSTT", "pt-BR", {"language": "pt-BR"}),
         ("EnglishSTT", "en-US", {"language": "en", "language_code": ""}),
         ("EnglishSTT", "de-DE", {"language": "de-DE", "language_code": ""}),
     ],

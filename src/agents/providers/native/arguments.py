@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from livekit.agents.types import NotGiven
 
@@ -139,16 +139,23 @@ def _put(settings: dict[str, Any], place: _Place, field: str, value: Any) -> Non
         raise ConfigurationError(
             f"{name} is given twice: leave {where} out, or say {field}=None", key=f"metadata.{place.parameter}"
         )
-    if field == "language" and value.startswith(f"{place.takes.default}-"):
-        return  # the plugin's own default, which names no region, is this language
-    if "hint" in name:
-        value = value.partition("-")[0]  # services that take hints want the language alone
+    if field == "language":
+        if value.startswith(f"{place.takes.default}-"):
+            return  # the plugin's own default, which names no region, is this language
+        value = _without_needless_region(value, name, place.takes.hint)
     if _wants_list(place.takes.hint):
         value = [value]
     if place.inner is None:
         settings[place.parameter] = value
     else:
         settings[place.parameter] = {**(given or {}), place.inner: value}
+
+
+def _without_needless_region(language: str, name: str, hint: Any) -> str:
+    """*language* as the parameter *name* takes it: alone where it takes no regions, or not this one."""
+    listed = {choice for m in _members(hint) if get_origin(m) is Literal for choice in get_args(m)}
+    alone = language.partition("-")[0]
+    return alone if "hint" in name or (language not in listed and alone in listed) else language
 
 
 def _wants_list(hint: Any) -> bool:
