@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError, APITimeoutError
 from livekit.agents.metrics import TTSMetrics
+from livekit.agents.tts import FallbackAdapter
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 from voice_server import RATE, Caller, TunedVoice, VoiceServer, tone
 
@@ -689,3 +690,24 @@ async def test_what_cannot_work_is_refused_before_anything_is_sent() -> None:
     ):
         with pytest.raises(ConfigurationError, match=match):
             CustomWebSocketTTSAdapter(**given)  # type: ignore[arg-type]
+
+
+async def test_livekits_fallback_adapter_turns_to_the_next_voice() -> None:
+    """One that refuses, or breaks before anything was heard, is replaced by the next, with the whole text."""
+
+    async def breaks(caller: Caller) -> None:
+        await caller.until("end")
+        caller.abort()
+
+    async with VoiceServer(breaks, refuse=[None, 503]) as bad, VoiceServer(answers) as good:
+        async with voice(bad) as first, voice(good) as second:
+            fallback = FallbackAdapter([first, second], max_retry_per_tts=0)
+            for _ in range(2):
+                async with fallback.stream() as stream:
+                    stream.push_text(TEXT)
+                    stream.end_input()
+                    heard = sum([event.frame.duration async for event in stream])
+                assert heard == pytest.approx(0.5, abs=0.05)
+                assert good.callers[-1].text == TEXT
+            await fallback.aclose()
+        assert len(good.callers) == 1
