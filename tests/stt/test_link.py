@@ -705,7 +705,7 @@ class TestSendNow:
     """Audio goes out where it is pushed, without a task, as long as the socket takes it."""
 
     @staticmethod
-    async def nothing() -> None:
+    async def nothing(link: Link) -> None:
         """There is nothing to send afterwards."""
 
     async def test_what_the_socket_takes_is_on_its_way_when_the_call_returns(
@@ -737,7 +737,7 @@ class TestSendNow:
         assert await link.receive() == "paused"
         expected = []
         while not link.sending:  # until the socket is full
-            link.send_now([bytes(1 << 20), b"next", b"third"], 7.0, lambda: link.send([b"came later"]))
+            link.send_now([bytes(1 << 20), b"next", b"third"], 7.0, lambda link: link.send([b"came later"]))
             expected += ["1048576", "4", "5"]
         assert link.send_began == 7.0
         release.set()
@@ -765,7 +765,7 @@ class TestSendNow:
             assert await link.receive() == "paused"
             sent_later = []
 
-            async def then() -> None:
+            async def then(link: Link) -> None:
                 sent_later.append(True)
 
             while not link.sending:

@@ -160,6 +160,22 @@ async def test_start_and_end_alternate_across_a_drop_in_mid_utterance() -> None:
 # ------------------------------------------------------------------ 3: times
 
 
+async def test_the_onset_is_on_the_wall_clock_of_the_first_frame() -> None:
+    async def hears(connection: Connection) -> None:
+        await connection.receive_until("end_of_stream")
+        await connection.final("hello", start=0.25, end=0.75)
+
+    async with VendorServer(hears) as server, adapter(server) as voxport, voxport.stream() as stream:
+        await asyncio.sleep(0.02)  # a stream is made before anybody speaks
+        before = time.time()
+        push(stream, ramp(1.0))
+        stream.end_input()
+        events = await rest_of(stream)
+        frame_seconds = 0.1  # the first frame was heard before it was pushed; no frame here is longer
+        assert before - frame_seconds <= stream.start_time <= time.time()
+        assert events[0].speech_start_time == pytest.approx(stream.start_time + 0.25)
+
+
 async def test_times_stay_on_the_audio_clock_after_an_outage() -> None:
     async def breaks(connection: Connection) -> None:
         await connection.receive_seconds(1.0)

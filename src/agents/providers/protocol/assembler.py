@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Sequence
 
 from livekit.agents.language import LanguageCode
@@ -29,6 +28,10 @@ _BEYOND = 0.5
 
 _LONGEST = 1e7
 """Seconds: no connection lasts so long."""
+
+
+_UNPLACED_WORDS = 1000
+"""So many words without times are remembered for the next connection."""
 
 
 class TranscriptAssembler:
@@ -60,18 +63,18 @@ class TranscriptAssembler:
         self.gives_times: bool | None = None
         self.final_through: float | None = None
         self._said_through = 0.0
-        self._said: deque[tuple[float, float]] = deque(maxlen=32)
+        self._said: list[tuple[float, float]] = []
         self._interim: SpeechData | None = None
         self._interim_end: float | None = None
         self._final_missing = False  # the open utterance has no final yet
         self._final_is_late = False  # END had to be said without it
         self._end_is_stale = False  # the next end belongs to what was said before the drop
         self._request_id = ""
-        self._segment_ids: deque[str] = deque(maxlen=64)
+        self._segment_ids: list[str] = []
         # where the clock of the connection stands on that of the stream: (connection, stream) seconds
         self._anchors: list[tuple[float, float]] = [(0.0, 0.0)]
         # words of finals without times, and how much audio had been sent when they came
-        self._unplaced: deque[tuple[str, float]] = deque(maxlen=1000)
+        self._unplaced: list[tuple[str, float]] = []
         self._said_before_drop: list[str] = []
 
     # ------------------------------------------------------------------ the connection
@@ -83,8 +86,7 @@ class TranscriptAssembler:
         self._request_id = request_id
         self.acknowledged = max(self.acknowledged, origin)
         # audio that is not kept any more is not said again either
-        while self._unplaced and self._unplaced[0][1] <= origin:
-            self._unplaced.popleft()
+        self._unplaced = [(word, sent) for word, sent in self._unplaced if sent > origin]
         self._said_before_drop = [word for word, _ in self._unplaced]
 
     def skipped(self, connection: float, stream: float) -> None:
@@ -215,10 +217,10 @@ class TranscriptAssembler:
             if text:
                 self.gives_times = True
                 self._said_through = max(self._said_through, end)
-                self._said.append((start if start is not None else end, end))
+                self._said = [*self._said[-31:], (start if start is not None else end, end)]
         elif text:
             self.gives_times = False
-            self._unplaced.extend((word, sent) for word in tokens(text))
+            self._unplaced = [*self._unplaced, *((word, sent) for word in tokens(text))][-_UNPLACED_WORDS:]
 
     def _started(self, event: SpeechStarted, sent: float) -> list[SpeechEvent]:
         self._announces_end = True
@@ -277,7 +279,7 @@ class TranscriptAssembler:
         if final.segment_id is not None:
             if final.segment_id in self._segment_ids:
                 return True
-            self._segment_ids.append(final.segment_id)
+            self._segment_ids = [*self._segment_ids[-63:], final.segment_id]
             return False
         if end is None or end > self._said_through + _SAME_MOMENT:
             return False

@@ -11,7 +11,7 @@ from ..redaction import Secret, redact, safe_url, secrets_in_headers, secrets_in
 __all__ = ["Settings"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, slots=True)
 class Settings:
     """Immutable, and safe to print: credentials mask themselves.
 

@@ -43,7 +43,7 @@ class ConnectRequest:
     subprotocols: Sequence[str] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What holds for every connection to a vendor. Times are seconds.
 

@@ -43,7 +43,7 @@ class DirectStream(stt.SpeechStream):
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._task.add_done_callback(lambda _: self._shut())
-        self._read = asyncio.Event()
+        self._read: asyncio.Event | None = None  # made when somebody waits for it
         self._ended_utterance = False
         self._emitted = 0
         self._consumed = 0
@@ -137,7 +137,7 @@ class DirectStream(stt.SpeechStream):
     async def _wait_until_read(self) -> None:
         """A vendor that talks faster than anybody reads must not fill the memory."""
         while self._emitted - self._consumed > _BACKLOG_LIMIT:
-            self._read.clear()
+            self._read = asyncio.Event()
             await self._read.wait()
 
     async def __anext__(self) -> stt.SpeechEvent:
@@ -154,6 +154,6 @@ class DirectStream(stt.SpeechStream):
             raise StopAsyncIteration from None
         self._consumed += 1
         self._ended_utterance = event.type is stt.SpeechEventType.END_OF_SPEECH
-        if not self._read.is_set():
+        if self._read is not None:
             self._read.set()
         return event

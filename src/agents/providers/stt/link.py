@@ -34,6 +34,9 @@ NO_STATUS = 1005
 """A close frame without a code (RFC 6455 section 7.4.1)."""
 
 
+Work = Coroutine[Any, Any, None]
+
+
 class Link:
     """An open WebSocket and the conversation on it.
 
@@ -104,9 +107,7 @@ class Link:
         finally:
             self.send_began = None
 
-    def send_now(
-        self, messages: Sequence[WireMessage], now: float, then: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
+    def send_now(self, messages: Sequence[WireMessage], now: float, then: Callable[[Link], Work]) -> None:
         """Send *messages* without waiting: what the socket takes is on its way when this returns.
 
         When the socket is full, the rest is sent as soon as it can be, and until then the link is ``sending``.
@@ -114,10 +115,9 @@ class Link:
         event loop.
         """
         self.last_sent = now
-        ws = self._ws
         for index, message in enumerate(messages):
-            # type: aiohttp takes any buffer
-            sending = ws.send_str(message) if isinstance(message, str) else ws.send_bytes(message)  # type: ignore[arg-type]
+            send: Callable[[Any], Work] = self._ws.send_str if isinstance(message, str) else self._ws.send_bytes
+            sending = send(message)
             try:
                 waits_for = sending.send(None)
             except StopIteration:
@@ -128,14 +128,14 @@ class Link:
             self.sending = True
             self.send_began = now
             rest = messages[index + 1 :]
-            self.run(lambda: self._go_on_sending(_rest_of(sending, waits_for), rest, then))  # noqa: B023 - we return
+            self.run(functools.partial(self._go_on_sending, _rest_of(sending, waits_for), rest, then))
             return
 
     async def _go_on_sending(
         self,
         begun: Awaitable[None],
         rest: Sequence[WireMessage],
-        then: Callable[[], Coroutine[Any, Any, None]],
+        then: Callable[[Link], Work],
     ) -> None:
         try:
             await begun
@@ -145,15 +145,15 @@ class Link:
         finally:
             self.send_began = None
             self.sending = False
-        await then()
+        await then(self)
 
-    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def run(self, work: Callable[[], Work]) -> None:
         """Run *work* beside everything else; a failure of it is a failure of the connection."""
         task = self._loop.create_task(self._run(work), name="voxport.link")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _run(self, work: Callable[[], Work]) -> None:
         try:
             await work()
         except ConnectionFailed as failed:
@@ -165,13 +165,23 @@ class Link:
         Raises:
             ConnectionFailed: it ended otherwise.
         """
-        message = await self._next_message()
-        self.last_received = self.last_heard
-        self.loud_since_received = 0
-        kind = message.type
-        if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
-            data: str | bytes = message.data
-            return data
+        answered = 0
+        while self._ended is None:
+            message = await self._ws.receive()
+            self.last_heard = monotonic()
+            kind = message.type
+            if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
+                self.last_received = self.last_heard
+                self.loud_since_received = 0
+                data: str | bytes = message.data
+                return data
+            if kind is aiohttp.WSMsgType.PING:
+                await self._send_pong(message.data)
+            elif kind is not aiohttp.WSMsgType.PONG:
+                break
+            answered += 1
+            if answered % 32 == 0:  # whoever only pings must not keep the loop from everything else
+                await asyncio.sleep(0)
         if self._ended is not None:
             if self._ended.verdict is Verdict.IGNORE:
                 return None
@@ -184,21 +194,6 @@ class Link:
         if isinstance(error, BaseException):
             raise ConnectionFailed(failure_of_exception(error, self.settings, doing="receiving"))
         raise ConnectionFailed(failure_of_close(None, "", self.settings, table))
-
-    async def _next_message(self) -> Any:
-        """The next message that is no ping and no pong."""
-        answered = 0
-        while self._ended is None:
-            message = await self._ws.receive()
-            self.last_heard = monotonic()
-            if message.type is aiohttp.WSMsgType.PING:
-                await self._send_pong(message.data)
-            elif message.type is not aiohttp.WSMsgType.PONG:
-                return message
-            answered += 1
-            if answered % 32 == 0:  # whoever only pings must not keep the loop from everything else
-                await asyncio.sleep(0)
-        return aiohttp.http.WS_CLOSED_MESSAGE
 
     async def _send_pong(self, data: bytes) -> None:
         try:

@@ -48,8 +48,7 @@ class Outbox:
         self._feed: AudioFeed | None = None
         self._buffer: ReplayBuffer | None = None
         self._loop = asyncio.get_running_loop()
-        self._progress = asyncio.Event()
-        self._waiting_for_progress = False
+        self._progress: asyncio.Event | None = None  # made when somebody waits for it
         self._furthest_sent = 0
         self._reported = 0
         self._reported_dropped = 0
@@ -93,7 +92,7 @@ class Outbox:
                 continue
             if position != link.origin + link.samples:
                 self._note_gap(link, position)
-            link.send_now(link.conversation.audio(chunk), now, lambda: self.send_pending(link))
+            link.send_now(link.conversation.audio(chunk), now, self.send_pending)
             if link.live:
                 self._note_sent(link, position, chunk)
 
@@ -170,7 +169,7 @@ class Outbox:
             self._furthest_sent = end
         else:
             self.replayed += count
-        if self._waiting_for_progress:
+        if self._progress is not None:
             self._progress.set()
         if link.last_sent - link.last_received > link.suspicious_after and is_loud(samples, LOUD_PEAK):
             link.loud_since_received += count
@@ -259,13 +258,13 @@ class Outbox:
 
     def stop_waiting(self) -> None:
         """Let :meth:`wait_for_progress` return: nothing will be sent any more."""
-        self._progress.set()
+        if self._progress is not None:
+            self._progress.set()
 
     async def wait_for_progress(self) -> None:
         """Wait until a chunk is sent."""
-        self._progress.clear()
-        self._waiting_for_progress = True
+        self._progress = asyncio.Event()
         try:
             await self._progress.wait()
         finally:
-            self._waiting_for_progress = False
+            self._progress = None

@@ -114,6 +114,7 @@ class WebSocketSpeechStream(DirectStream):
         self._link: Link | None = None
         self._wanted = asyncio.Event()  # there is something to send, or the end of it
         self._input_ended_at = 0.0
+        self._begun = False
         self._drained_in_vain = 0
         self._idle_again = False
         self._reconnect_wanted = False
@@ -277,18 +278,21 @@ class WebSocketSpeechStream(DirectStream):
     # ------------------------------------------------------------------ audio out
 
     def _accept_frame(self, frame: rtc.AudioFrame) -> None:
-        outbox = self._outbox
-        if outbox.empty:
-            self._adapter._last_input_rate = frame.sample_rate
-            self.start_time = self._assembler.started_at = time.time() - frame.duration
+        if not self._begun:
+            self._begin(frame)
         self._idle_again = False
         link = self._link
-        if link is None or not link.live or link.sending:  # it goes out with what is being sent, or with the next
-            outbox.push(frame)
-        else:
-            outbox.push_through(frame, link)
-        if not self._wanted.is_set():
+        if link is not None and link.live and not link.sending:
+            self._outbox.push_through(frame, link)
+        else:  # it goes out after what is being sent, or on the next connection
+            self._outbox.push(frame)
             self._wanted.set()
+
+    def _begin(self, frame: rtc.AudioFrame) -> None:
+        self._begun = True
+        self._adapter._last_input_rate = frame.sample_rate
+        self.start_time = self._assembler.started_at = time.time() - frame.duration
+        self._wanted.set()
 
     def _accept_flush(self) -> None:
         if self._outbox.flush():
