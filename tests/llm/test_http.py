@@ -61,6 +61,7 @@ async def refusal(adapter: CustomHTTPLLMAdapter, **more: Any) -> tuple[APIError,
     error = caught.value
     printed = repr(error) + str(error) + "".join(traceback.format_exception(error))
     assert KEY not in printed
+    assert isinstance(error.__context__, (APIError, type(None))), "the transport's exception holds the headers"
     return error, text
 
 

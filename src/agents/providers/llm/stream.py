@@ -93,7 +93,11 @@ class CustomHTTPLLMStream(llm.LLMStream):
             # LiveKit takes this status for its own cancellation, and would end the answer without a word
             error = APIConnectionError(error.message, retryable=error.retryable)
         self._prepare_retry(error)
-        raise error from None
+        try:
+            raise error from None
+        finally:
+            # aiohttp's exceptions hold the request with its headers, and Python 3.10 remembers them here
+            error.__context__ = None
 
     def _api_error(self, failure: Failure) -> APIError:
         return api_error(failure, vendor=self._adapter.asks_by, settings=self._settings)
