@@ -61,7 +61,10 @@ async def refusal(adapter: CustomHTTPLLMAdapter, **more: Any) -> tuple[APIError,
     error = caught.value
     printed = repr(error) + str(error) + "".join(traceback.format_exception(error))
     assert KEY not in printed
-    assert isinstance(error.__context__, (APIError, type(None))), "the transport's exception holds the headers"
+    behind = error.__context__
+    while behind is not None:
+        assert not isinstance(behind, aiohttp.ClientError), "it holds the request with its headers"
+        behind = behind.__context__
     return error, text
 
 
