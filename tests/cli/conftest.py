@@ -16,11 +16,12 @@ from livekit import rtc
 from typer.testing import CliRunner
 
 from agents.providers.cli.app import app
-from agents.providers.local.caller import CALLER_LINES, speak_line
+from agents.providers.local.caller import speak_line
 from agents.providers.local.synthesiser import SAMPLE_RATE
 
 VOXPORT = [sys.executable, "-m", "agents.providers"]
-LINE = CALLER_LINES[0]
+LINE = "thank you that is all"
+"""What recordings say: little, and what is answered with little."""
 
 Recording = Callable[..., Path]
 Voxport = Callable[..., Result]

@@ -12,22 +12,24 @@ from agents.providers.cli.call import CallRecord, Line, Turn
 from agents.providers.cli.demo import _problems
 from agents.providers.cli.screen import revised
 from agents.providers.cli.word_errors import compare, together
+from agents.providers.local.caller import CALLER_LINES
 
 from .conftest import LINE, Recording, Voxport
 
+FIRST_LINE = CALLER_LINES[0]
 SILENCE = np.zeros(10, np.int16)
 
 
 def test_a_call_is_shown_kept_and_drawn(voxport: Voxport, tmp_path: Path) -> None:
     result = voxport("demo", "--lines", "1", "--output", tmp_path)
     assert result.exit_code == 0, result.stderr
-    assert f"heard    {LINE}" in result.stdout
+    assert f"heard    {FIRST_LINE}" in result.stdout
     assert "hears    what are" in result.stdout
     assert "7 of 7 words understood" in result.stdout
     kept = json.loads((tmp_path / "transcript.json").read_text())
-    assert kept["turns"][0]["user_turn"] == LINE
+    assert kept["turns"][0]["user_turn"] == FIRST_LINE
     assert 0 < kept["turns"][0]["speech_end_to_final"] < 5
-    assert f"Caller: {LINE}" in (tmp_path / "transcript.txt").read_text()
+    assert f"Caller: {FIRST_LINE}" in (tmp_path / "transcript.txt").read_text()
     with wave.open(str(tmp_path / "conversation.wav")) as file:
         assert (file.getnchannels(), file.getframerate()) == (2, 24000)
         both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
