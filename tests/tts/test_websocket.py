@@ -16,6 +16,7 @@ from livekit.agents.metrics import TTSMetrics
 from livekit.agents.tts import FallbackAdapter
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 from voice_server import RATE, Caller, TunedVoice, VoiceServer, tone
+from yarl import URL
 
 from agents.providers import ConfigurationError
 from agents.providers.local.encoding import Encoder
@@ -567,6 +568,47 @@ async def test_a_language_model_may_take_its_time() -> None:
         stream.push_text("please.")
         stream.end_input()
         assert [event async for event in stream]
+
+
+async def test_after_a_flush_the_vendor_owes_an_answer_and_no_more() -> None:
+    async def handler(caller: Caller) -> None:
+        await caller.until("flush")
+        await caller.ws.send_bytes(tone(0.1))
+        await asyncio.sleep(0.12)  # longer than the stall
+        release.set()
+        await caller.until("end")
+        await caller.done()
+
+    async def silent(caller: Caller) -> None:
+        await caller.until("closed")
+
+    release = asyncio.Event()
+    tuned = TunedVoice(stall_seconds=0.05, reusable=False)
+    async with VoiceServer(handler, silent) as server, voice(server, vendor=tuned) as adapter:
+        async with adapter.stream(conn_options=ONCE) as stream:
+            stream.push_text("One moment, please. ")
+            stream.flush()
+            await release.wait()
+            stream.end_input()
+            assert [event async for event in stream]
+        async with adapter.stream(conn_options=ONCE) as stream:
+            stream.push_text("Hello? ")
+            stream.flush()
+            with pytest.raises(APITimeoutError):
+                await anext(stream)
+
+
+async def test_a_connection_that_went_dead_without_a_word_is_found_out_and_replaced() -> None:
+    """Nobody tells of it: the first answer on it is tried again, and heard whole."""
+    async with VoiceServer(answers) as server, FaultProxy("127.0.0.1", URL(server.url).port or 0) as proxy:
+        tuned = TunedVoice(stall_seconds=0.1)
+        async with CustomWebSocketTTSAdapter(f"ws://127.0.0.1:{proxy.port}/", vendor=tuned) as adapter:
+            await said(adapter)
+            proxy.half_open()
+            frames = await said(adapter, options=TWICE)
+            assert sum(frame.duration for frame in frames) == pytest.approx(0.5)
+            assert adapter.stats.transient_failures == 1
+        proxy.drop()
 
 
 @pytest.mark.parametrize(("status", "retryable"), [(401, False), (404, False), (429, True), (503, True)], ids=str)

@@ -219,6 +219,8 @@ class Segment:
         self.stop()
         if self.done.done() or self._expects_since is None:
             return
+        if not self._has_ended and self._last > self._expects_since:
+            return  # it has answered the flush; more is only owed after the end
         silence = self._traits.silence_seconds
         ends_by_silence = silence is not None and self._has_ended and self.audio_seconds > 0
         limit = silence if ends_by_silence and silence is not None else self._traits.stall_seconds
