@@ -464,7 +464,11 @@ ACME = """
         boost: float = 1.0
 
     @dataclass
-    class Options:
+    class Common:
+        depth: int = 0
+
+    @dataclass
+    class Options(Common):
         model_id: str = "base"
         language_hints: list[str] | None = None
         terms: list[Term] | None = None
@@ -499,6 +503,10 @@ ACME = """
         def __init__(self, *, language: Literal["de", "en", "en-GB"] | str | None = None):
             super().__init__(language=language)
 
+    class TypedForCheckersSTT(Base):
+        def __init__(self, *, gain: "Unknown" = 1, rate: "int" = 1):
+            super().__init__(gain=gain, rate=rate)
+
     class HintSTT(Base):
         def __init__(self, *, hints: "Unknown" = None):
             super().__init__(hints=hints)
@@ -520,10 +528,14 @@ def given(provider: str, *arguments: Any, **fields: Any) -> dict[str, Any]:
 @pytest.mark.usefixtures("acme")
 def test_fields_reach_the_options_object_a_constructor_takes() -> None:
     got = given(
-        "livekit:acme-voice", "de-DE", "large", KEY, {"options": {"terms": [{"text": "Voxport", "boost": "2"}]}}
+        "livekit:acme-voice",
+        "de-DE",
+        "large",
+        KEY,
+        {"options": {"depth": "3", "terms": [{"text": "Voxport", "boost": "2"}]}},
     )
     assert got["key"] == KEY
-    assert got["options"].model_id == "large"
+    assert (got["options"].model_id, got["options"].depth) == ("large", 3)
     assert got["options"].language_hints == ["de"]
     (term,) = got["options"].terms
     assert (type(term).__name__, term.text, term.boost) == ("Term", "Voxport", 2.0)
@@ -562,6 +574,8 @@ def test_the_language_is_given_as_the_constructor_takes_it(
 @pytest.mark.usefixtures("acme")
 def test_a_constructor_whose_types_cannot_be_told_gets_values_as_they_are() -> None:
     assert given("livekit:acme-voice.HintSTT", None, metadata={"hints": {"a": "1"}}) == {"hints": {"a": "1"}}
+    settings = {"gain": "2", "rate": "2"}
+    assert given("livekit:acme-voice.TypedForCheckersSTT", None, metadata=settings) == {"gain": "2", "rate": 2}
 
 
 @pytest.mark.usefixtures("acme")
@@ -578,7 +592,7 @@ def test_a_constructor_whose_types_cannot_be_told_gets_values_as_they_are() -> N
             "",
             {"metadata": {"options": {"term": []}}},
             "metadata.options.term is not a setting of Options: did you mean 'terms'? "
-            "Known: language_hints, model_id, secret_word, terms",
+            "Known: depth, language_hints, model_id, secret_word, terms",
         ),
         ("", {"metadata": {"options": {"terms": [{}]}}}, "metadata.options.terms.0 makes no Term: "),
         ("", {"metadata": {"mode": "slw"}}, "metadata.mode must be one of fast, exact"),
@@ -633,6 +647,12 @@ OTHERS = [
     ("livekit:soniox", TTSConfig("x", "Adrian", api_key=KEY), "_opts.voice", "Adrian"),
     ("livekit:elevenlabs", STTConfig("x", "de", api_key=KEY), "_opts.language_code", "de"),
     ("livekit:elevenlabs", TTSConfig("x", "a-voice", api_key=KEY), "_opts.voice_id", "a-voice"),
+    (
+        "livekit:cartesia",
+        STTConfig("x", None, api_key=KEY, metadata={"sample_rate": "8000"}),
+        "_sample_rate",
+        8000,
+    ),
     ("livekit:cartesia", TTSConfig("x", "a-voice", api_key=KEY), "_opts.voice", "a-voice"),
     ("livekit:gladia", STTConfig("x", "de", api_key=KEY), "_opts.language_config.languages", ["de"]),
     ("livekit:google", LLMConfig("x", "gemini-2.5-flash", KEY), "_opts.model", "gemini-2.5-flash"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from livekit.agents.types import NotGiven
+from livekit.agents.types import NotGiven, NotGivenOr
 
 from ..base import ConfigurationError, ProviderConfig, check_metadata, suggest
 
@@ -96,10 +98,16 @@ def _parameters(constructor: Callable[..., Any]) -> dict[str, _Parameter]:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(target)
-    except Exception:  # names that are there for type checkers only: then values go as they are
-        return {}
+    """The types of what *target* takes, without those that cannot be told: plugins import some for type checkers
+    only. Values for those go as they are."""
+    hints: dict[str, Any] = {}
+    for owner in reversed(target.__mro__) if inspect.isclass(target) else [target]:
+        names = getattr(owner, "__globals__", None) or vars(sys.modules[owner.__module__])
+        for name, annotation in inspect.get_annotations(owner).items():
+            with contextlib.suppress(Exception):
+                alone = SimpleNamespace(__annotations__={name: annotation})
+                hints.update(get_type_hints(alone, names, {"NotGivenOr": NotGivenOr}))
+    return hints
 
 
 def _place_of(field: str, takes: Mapping[str, _Parameter]) -> _Place | None:
