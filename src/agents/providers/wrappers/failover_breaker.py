@@ -42,13 +42,14 @@ class Breaker:
     """The breaker of one member. Times are seconds of any monotonic clock.
 
     Attributes:
+        failures: in a row.
         permanent: the last failure cannot pass by itself.
         on_trial: somebody tries it out; there is one trial at a time.
     """
 
     def __init__(self, options: BreakerOptions | None = None) -> None:
         self._options = options or BreakerOptions()
-        self._failures = 0
+        self.failures = 0
         self._pause = 0.0
         self._until: float | None = None
         self.permanent = False
@@ -58,11 +59,6 @@ class Breaker:
     def closed(self) -> bool:
         """The member is in use."""
         return self._until is None
-
-    @property
-    def spotless(self) -> bool:
-        """Nothing has failed since it last worked."""
-        return not self._failures and not self.on_trial
 
     @property
     def retry_at(self) -> float:
@@ -81,9 +77,9 @@ class Breaker:
         """Count a failure. Returns whether the member was in use until now and is not any more."""
         was_closed = self.closed
         self.on_trial = False
-        self._failures += 1
+        self.failures += 1
         self.permanent = permanent
-        if was_closed and self._failures < self._options.failures and not permanent:
+        if was_closed and self.failures < self._options.failures and not permanent:
             return False
         longest = self._options.max_seconds
         self._pause = longest if permanent else min(max(self._pause * 2, self._options.seconds), longest)
@@ -93,6 +89,6 @@ class Breaker:
     def succeeded(self) -> bool:
         """The member did its work. Returns whether it was out of use until now."""
         was_closed = self.closed
-        self._failures, self._pause, self._until = 0, 0.0, None
+        self.failures, self._pause, self._until = 0, 0.0, None
         self.permanent = self.on_trial = False
         return not was_closed

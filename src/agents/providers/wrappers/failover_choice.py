@@ -83,8 +83,9 @@ class Choice:
         Returns:
             members that are out of use (``False``) or in use again (``True``) since now.
         """
-        if self._at_rest and self._breakers[member].spotless:
-            return []  # as with nearly every word
+        breaker = self._breakers[member]
+        if not (self._tried or self._rounds or breaker.failures or breaker.on_trial or self.patience > 1.0):
+            return []  # nothing to make up for, as with nearly every word
         changes = [
             (other, False) for other in sorted(self._suspects - {member}) if self._breakers[other].failed(now)
         ]
@@ -94,7 +95,7 @@ class Choice:
             self._tried.clear()
             self._backoff.reset()
             self._rounds = 0
-            if self._breakers[member].succeeded():
+            if breaker.succeeded():
                 changes.append((member, True))
         return changes
 
@@ -119,10 +120,6 @@ class Choice:
     def due_for_trial(self, member: int, now: float) -> int | None:
         """A member preferred to *member* that is half open."""
         return next((other for other in range(member) if self._breakers[other].half_open(now)), None)
-
-    @property
-    def _at_rest(self) -> bool:
-        return not self._tried and not self._rounds and self.patience == 1.0
 
     @property
     def rounds(self) -> int:

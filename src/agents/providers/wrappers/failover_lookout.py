@@ -68,6 +68,7 @@ class Lookout:
         self._timer: asyncio.TimerHandle | None = None
         self._seen = 0  # samples, at the last look
         self._answered_at = 0  # samples, at the last answer
+        self._last_answer: float | None = None  # when, if it is still to be considered
         self._came, self._speech = False, 0.0  # audio and seconds of speech, since the last tick
         self._end_held_since: float | None = None
         self.last_audio_at = self._loop.time()
@@ -96,21 +97,28 @@ class Lookout:
             interims: it answers while somebody speaks.
         """
         self._answered_at = self._audio.end
-        self._end_held_since = None
+        self._last_answer = self._end_held_since = None
         self._watch = SilenceWatch(self._limit, interims=interims)
         self._watch.begin(now, self._audio.unheard_seconds, text_open=self._transcript.text_open)
 
     def answered(self, now: float) -> None:
-        """The member said something."""
-        self._watch.answered(now, text_open=self._transcript.text_open)
+        """The member said something. It is enough to consider that at the next look."""
+        self._last_answer = now
         self._answered_at = self._audio.end
+
+    def _consider_answer(self) -> None:
+        if self._last_answer is not None:
+            self._watch.answered(self._last_answer, text_open=self._transcript.text_open)
+            self._last_answer = None
 
     def hurry(self) -> None:
         """The member is in trouble: until its next answer it is given half as long."""
+        self._consider_answer()
         self._watch.hurry(self._limit / 2)
 
     def look(self, now: float) -> None:
         """Catch up with the audio that came since the last time."""
+        self._consider_answer()
         audio, leg = self._audio, self._stream._leg
         if audio.end == self._seen:
             return
@@ -131,6 +139,7 @@ class Lookout:
         async for event in hearing:
             if event.type is vad.VADEventType.INFERENCE_DONE and event.speaking:
                 seconds = sum(frame.duration for frame in event.frames) or self._hearing_interval
+                self._consider_answer()
                 self._watch.speech(self._loop.time(), seconds)
 
     # ------------------------------------------------------------------ the timer
