@@ -652,15 +652,19 @@ class TestSubclass:
             with pytest.raises(APITimeoutError):
                 await adapter._recognize_impl(frame())
 
-    async def test_its_bugs_pass_through(self) -> None:
+    async def test_its_bugs_are_errors_that_livekit_knows(self) -> None:
+        """LiveKit's loop ends with any other exception, and the session would be deaf for good."""
+
         class Adapter(CustomHTTPSTTAdapter):
             async def _send_audio_chunk(self, audio_data: bytes) -> str:
-                return dict[str, str]()["transcript"]
+                return dict[str, str]()[f"transcript for {KEY}"]
 
-        async with Adapter("https://host/") as adapter:
+        async with Adapter("https://host/", KEY) as adapter:
             errors = collect_errors(adapter)
-            with pytest.raises(KeyError):
+            with pytest.raises(APIError, match=r"_send_audio_chunk failed with KeyError: .*, line \d+") as caught:
                 await adapter.recognize(frame())
+        assert not caught.value.retryable
+        assert KEY not in "".join(traceback.format_exception(caught.value))
         assert [error.recoverable for error in errors] == [False]
 
     async def test_it_may_raise_livekits_errors_itself(self) -> None:

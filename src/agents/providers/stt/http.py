@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
@@ -50,6 +51,8 @@ logger = logging.getLogger("agents.providers.stt")
 
 Body = Literal["wav", "pcm", "multipart", "json"]
 """How the generic protocol sends audio: a WAV file, raw PCM, a form with a WAV file, or JSON with it in base64."""
+
+_HOOK = "_send_audio_chunk"
 
 # What a subclass' own request can meet on the way, besides bugs.
 _TRANSPORT_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, TimeoutError, ConnectionError, ssl.SSLError)
@@ -312,11 +315,21 @@ class CustomHTTPSTTAdapter(STTAdapter):
             failure = failure_of_exception(raw, settings, doing="waiting for the answer")
             error = self._api_error(failure, settings)
             retry_after = failure.retry_after
+        except Exception as raw:
+            if not self._overridden:
+                raise
+            error = self._error_of_override(raw, settings)
         if error.retryable:
             self.stats.transient_failures += 1
         else:
             self.stats.permanent_failures += 1
         return _Failed(error, retry_after)
+
+    def _error_of_override(self, raw: Exception, settings: Settings) -> APIError:
+        """A mistake as one of LiveKit's errors: any other exception would leave the session deaf in silence."""
+        lines = [f", line {line}" for frame, line in walk_tb(raw.__traceback__) if frame.f_code.co_name == _HOOK]
+        text = f"{_HOOK} failed with {type(raw).__name__}: {raw}{lines[0] if lines else ''}"
+        return self._api_error(Failure(text, Verdict.PERMANENT, detail={"malformed": True}), settings)
 
     async def _ask(self, recording: Pcm, settings: Settings, timeout: aiohttp.ClientTimeout) -> Recognition:
         """Carry out the vendor's protocol once.

@@ -184,6 +184,8 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             if url != self._settings.url:
                 changes["url"] = url
         if utils.is_given(keyterms):
+            if keyterms and not self.capabilities.keyterms:
+                raise ConfigurationError(f"{self._protocol.name} takes no keyterms: leave them out")
             changes["keyterms"] = _merged(keyterms, self._session_keyterms)
         self._protocol.check(dataclasses.replace(self._settings, **changes))
         if utils.is_given(keyterms):

@@ -263,6 +263,7 @@ class WebSocketSpeechStream(DirectStream):
                 self._outbox.give_up(),
                 extra={"stt": self._adapter.label},
             )
+            self._stats.dropped_seconds += self._outbox.take_dropped()
             return False
         logger.warning("%s; reconnecting in %.1f s", error.message, delay, extra={"stt": self._adapter.label})
         await asyncio.sleep(delay)
