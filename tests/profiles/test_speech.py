@@ -19,6 +19,7 @@ from agents.providers.profiles import (
 )
 from agents.providers.protocol import (
     Audio,
+    Failure,
     HttpResponse,
     ProtocolError,
     Settings,
@@ -138,6 +139,69 @@ def test_a_voice_that_a_path_needs_must_be_given() -> None:
 def test_a_voice_that_goes_nowhere_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no voices to choose from"):
         http().check(settings(voice="anna"))
+
+
+# --- audio in JSON ---
+
+
+def wrapped(answer: str, body: bytes, piece: int) -> list[Any]:
+    protocol = http(HTTP + f"  answer: {answer}\n  audio: {{type: audio/wav}}\n")
+    head = HttpResponse(200, {"content-type": "application/json"}, b"")
+    assert protocol.form(head, settings()).mime_type == "audio/wav"
+    reader = protocol.reader(head, settings())
+    assert reader is not None
+    found = [event for i in range(0, len(body), piece) for event in reader.push(body[i : i + piece])]
+    return [*found, *reader.finish()]
+
+
+ONE, TWO = (base64.b64encode(data).decode() for data in (b"\1\0\2\0", b"\3\0"))
+_ANSWERS = {
+    "body": ("{audio: reply.sound}", f'\n{{"reply": {{"sound": "{ONE}{TWO}"}}}}', [b"\1\0\2\0\3\0"]),
+    "line": (
+        "{each: line, audio: [sound, more]}",
+        f'{{"sound": "{ONE}"}}\r\n\n{{"usage": 3}}\n{{"more": "{TWO}"}}',
+        [b"\1\0\2\0", b"\3\0"],
+    ),
+    "event": (
+        "{each: event, audio: sound}",
+        f': hello\nevent: audio\ndata: {{"sound":\ndata: "{ONE}"}}\n\n'
+        f'data:{{"sound": "{TWO}"}}\n\ndata: [DONE]\n\n',
+        [b"\1\0\2\0", b"\3\0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("piece", [1, 9, 9999])
+@pytest.mark.parametrize(("answer", "body", "audio"), _ANSWERS.values(), ids=_ANSWERS)
+def test_audio_may_be_in_json_however_it_is_cut(answer: str, body: str, audio: list[bytes], piece: int) -> None:
+    body = body.replace(ONE + TWO, base64.b64encode(b"".join(audio)).decode())
+    assert wrapped(answer, body.encode(), piece) == [Audio(data) for data in audio]
+
+
+def test_errors_in_json_are_told_by_the_profile() -> None:
+    answer = "{each: line, audio: a, failed: err, message: err.text, code: err.code, code_is: http status}"
+    found = wrapped(answer, f'{{"a": "{TWO}"}}\n{{"err": {{"text": "no", "code": 403}}}}\n'.encode(), 7)
+    assert found == [Audio(b"\3\0"), Failure("no", Verdict.PERMANENT, 403, detail={"code": "403"})]
+
+
+def test_a_body_without_audio_is_an_error_that_says_why() -> None:
+    (failure,) = wrapped("{audio: sound}", b'{"error": {"message": "busy"}}', 99)
+    assert (failure.message, failure.verdict) == ("busy", Verdict.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "told"),
+    [
+        ("{audio: sound}", b"", "expected JSON in the body"),
+        ("{each: line, audio: sound}", b"<html>\n", "expected JSON in the line"),
+        ("{each: event, audio: sound}", b"data: {\n\n", "expected JSON in the event"),
+        ("{audio: sound}", b'{"sound": 7}', "not base64"),
+        ("{audio: sound}", b'{"sound": "?"}', "not base64"),
+    ],
+)
+def test_json_that_is_none_is_refused(answer: str, body: bytes, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        wrapped(answer, body, 3)
 
 
 # --- over a WebSocket ---

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import threading
 import time
 import traceback
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -591,6 +593,37 @@ async def test_leaving_closes_the_request_of_a_subclass(voice: Voice) -> None:
         await stream.__anext__()
         await stream.aclose()
         await asyncio.wait_for(voice.left.wait(), 2.0)
+
+
+# --- audio in JSON ---
+
+PROFILE = """
+name: wraps
+title: Wraps
+synthesis:
+  body: {json: {say: "${text}"}}
+  answer: {each: line, audio: sound, failed: oops, message: oops}
+  audio: {type: audio/pcm, rates: [16000]}
+"""
+
+
+def lines(*values: Any) -> bytes:
+    return b"".join(orjson.dumps(value) + b"\n" for value in values)
+
+
+async def test_audio_in_lines_of_json_is_heard_at_its_rate(voice: Voice, tmp_path: Path) -> None:
+    path = tmp_path / "wraps.yaml"
+    path.write_text(PROFILE)
+    sound = tone(rate=16000)
+    parts = [{"sound": base64.b64encode(sound[i : i + 4001]).decode()} for i in range(0, len(sound), 4001)]
+    voice.answers = [sends(lines({"id": 7}, *parts), "application/json")]
+    frame = await spoken(voice.adapter(vendor=path))
+    assert abs(frame.duration - 0.5) < 0.001 and abs(pitch(frame) - 440) < 5
+    voice.answers = [sends(lines({"oops": f"busy with {TEXT}"}), "application/json")]
+    error = await refused(voice.adapter(vendor=path))
+    assert error.message.endswith("busy with …") and error.retryable
+    voice.answers = [sends(b"Traceback", "text/plain")]
+    assert not (await refused(voice.adapter(vendor=path))).retryable
 
 
 # --- in a session ---

@@ -27,12 +27,12 @@ from .fields import compile_condition, compile_segment, compile_words
 from .paths import Getter, compile_first, compile_path
 from .reducers import Accumulate, Counter, Delta, PieceReducer, SlidingSegments, Token, TokenStream
 from .results import Results, Rule
-from .speech import SpeechRule
+from .speech import JsonAnswer, SpeechRule
 from .units import SCALES, number, seconds_reader
 
 __all__ = ["Memory", "Program", "compile_failure"]
 
-ErrorRule = Union[Rule, SpeechRule]
+ErrorRule = Union[Rule, SpeechRule, JsonAnswer]
 Apply = Callable[[Any, "Memory", "list[Event]"], None]
 Step = tuple[Union[Callable[[Any], Any], None], Apply, bool]
 """The rule's condition, what it does, and whether the message is done then."""

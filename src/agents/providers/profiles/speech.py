@@ -15,6 +15,7 @@ from .units import Seconds
 
 __all__ = [
     "Aligned",
+    "JsonAnswer",
     "Speech",
     "SpeechAudio",
     "SpeechConnection",
@@ -67,6 +68,24 @@ class TextBody(Strict):
         return self
 
 
+class JsonAnswer(Strict):
+    """Where the audio is in an answer that is JSON."""
+
+    each: Literal["body", "line", "event"] = Field(
+        default="body", description="what holds one JSON value: the body, a line of it, or a server-sent event"
+    )
+    audio: Paths = Field(description="the audio, in base64; a value without it is passed over")
+    failed: Condition | None = Field(default=None, description="what makes a value an error")
+    message: Paths | None = Field(default=None, description="of an error: what went wrong")
+    code: Paths | None = Field(default=None, description="of an error: the vendor's code for that")
+    verdict: Verdict = Field(default=Verdict.TRANSIENT, description="where nothing below says better")
+    codes: dict[Union[str, int], Verdict] = Field(default_factory=dict, description="code -> verdict")
+    code_is: Literal["name", "http status", "close code"] = Field(
+        default="name",
+        description="what a code that is a number is; statuses and close codes have their usual verdicts",
+    )
+
+
 class Synthesis(Strict):
     """Speech over HTTP: one request, whose answer is the audio."""
 
@@ -79,6 +98,9 @@ class Synthesis(Strict):
     query: Templates = Field(default_factory=dict, description="`*`: a mapping whose entries are parameters")
     headers: dict[str, str] = Field(default_factory=dict, description="further headers, as templates")
     body: TextBody | None = Field(default=None, description="what is sent; absent: nothing is")
+    answer: JsonAnswer | None = Field(
+        default=None, description="where the audio is in JSON; absent: the answer is the audio"
+    )
     audio: SpeechAudio = Field(default=SpeechAudio(), description="what comes back")
 
 

@@ -9,7 +9,17 @@ from typing import Any
 import orjson
 
 from ..base import ConfigurationError
-from ..protocol import HttpRequest, HttpResponse, Settings, SynthesisForm, SynthesisProtocol, form_of, is_page
+from ..protocol import (
+    AnswerReader,
+    HttpRequest,
+    HttpResponse,
+    Settings,
+    SynthesisForm,
+    SynthesisProtocol,
+    form_of,
+    is_page,
+)
+from .json_answers import JsonAnswerReader
 from .options import Service, check_options, unknown_option
 from .parts import Auth
 from .requests import (
@@ -72,7 +82,15 @@ class ProfileSynthesis(SynthesisProtocol):
         audio = self._synthesis.audio
         declared = declared_form(audio, settings)
         said = response.headers.get("content-type", "")
+        if self._synthesis.answer is not None:
+            if response.content_type == "text/html":
+                raise ValueError("expected JSON with audio, got an HTML page")
+            return declared
         return form_of(said, declared) if audio.content_type or is_page(said) else declared
+
+    def reader(self, response: HttpResponse, settings: Settings) -> AnswerReader | None:
+        answer = self._synthesis.answer
+        return JsonAnswerReader(answer) if answer is not None else None
 
     def describe(self) -> Mapping[str, Any]:
         return self.profile.model_dump(mode="json", by_alias=True, exclude_unset=True)

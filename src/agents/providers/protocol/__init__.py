@@ -43,6 +43,7 @@ from .streaming import (
     WireMessage,
 )
 from .synthesis import (
+    AnswerReader,
     Audio,
     SegmentDone,
     SpokenWords,
@@ -55,6 +56,7 @@ from .synthesis import (
 )
 
 __all__ = [
+    "AnswerReader",
     "Audio",
     "AudioForm",
     "Backoff",

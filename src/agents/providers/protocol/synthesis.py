@@ -23,6 +23,7 @@ from .settings import Settings
 from .streaming import ConnectRequest, WireMessage
 
 __all__ = [
+    "AnswerReader",
     "Audio",
     "SegmentDone",
     "SpokenWords",
@@ -74,6 +75,26 @@ SynthesisEvent = Union[Ready, Audio, SpokenWords, SegmentDone, SynthesisForm, Fa
 """A :class:`SynthesisForm` among the events says what the audio after it is, where only the vendor knows."""
 
 
+class AnswerReader(ABC):
+    """Takes the audio out of an answer that wraps it, as JSON does, while it comes."""
+
+    @abstractmethod
+    def push(self, data: bytes) -> Sequence[Audio | Failure]:
+        """What is complete with more of the body. A :class:`~.events.Failure` ends the answer.
+
+        Raises:
+            ValueError: it is not what this vendor sends; the message says why, without the body.
+        """
+
+    def finish(self) -> Sequence[Audio | Failure]:
+        """What is complete at the end of the body.
+
+        Raises:
+            ValueError: as :meth:`push`.
+        """
+        return ()
+
+
 class SynthesisProtocol(ABC):
     """One vendor's HTTP wire format for speech. Immutable, shared by all calls."""
 
@@ -91,6 +112,13 @@ class SynthesisProtocol(ABC):
         Raises:
             ValueError: the answer is no audio; the message says what it is instead.
         """
+
+    def reader(self, response: HttpResponse, settings: Settings) -> AnswerReader | None:
+        """What takes the audio out of the body of a successful response; ``None`` where the body is the audio.
+
+        ``response.body`` is empty: only the head has come.
+        """
+        return None
 
     def failure(self, response: HttpResponse) -> Failure:
         """What an unsuccessful response means. The default reads the status and common error bodies."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions
 
 from ..base import ConfigurationError
 from ..protocol import (
+    AnswerReader,
+    Audio,
     Failure,
     HttpResponse,
     Settings,
@@ -222,23 +224,24 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             judge=self._synthesis.failure,
         )
         async with answer:
-            form = await self._form(answer, settings)
-            pieces = self._timely(_pieces(answer), deadline - loop.time())
+            reader = self._synthesis.reader(answer.head, settings)
+            form = await self._form(answer, settings, wrapped=reader is not None)
+            pieces = self._timely(_pieces(answer, reader), deadline - loop.time())
             async with aclosing(decoded(pieces, form, self.sample_rate)) as speech:
                 async for pcm in speech:
                     yield pcm
 
-    async def _form(self, answer: Answer, settings: Settings) -> SynthesisForm:
-        """What the answer's body is.
+    async def _form(self, answer: Answer, settings: Settings, *, wrapped: bool) -> SynthesisForm:
+        """What the audio is that is the answer's body, or is *wrapped* in it.
 
         Raises:
             ConnectionFailed: it is no audio. One that is JSON may be an error that passes.
         """
         declared = SynthesisForm("audio/pcm", self.sample_rate)
         try:
-            if self.media_type is not None and not is_page(answer.head.content_type):
-                return form_of(self.media_type, declared)
-            return self._synthesis.form(answer.head, settings)
+            if self.media_type is None or (is_page(answer.head.content_type) and not wrapped):
+                return self._synthesis.form(answer.head, settings)
+            return form_of(self.media_type, declared)
         except ValueError as wrong:
             refusal = str(wrong)
         body = b""
@@ -277,9 +280,22 @@ class CustomHTTPTTSAdapter(TTSAdapter):
                 await answer.content.read(_MAX_ERROR_BYTES)  # one that is not read to its end is no use
 
 
-async def _pieces(answer: Answer) -> AsyncGenerator[bytes, None]:
-    while piece := await answer.read():
-        yield piece
+async def _pieces(answer: Answer, reader: AnswerReader | None) -> AsyncGenerator[bytes, None]:
+    """The audio of *answer*, which is its body, or what *reader* finds in that."""
+    ended = False
+    while not ended:
+        piece = await answer.read()
+        ended = not piece
+        if reader is None:
+            found: Sequence[Audio | Failure] = [Audio(piece)] if piece else ()
+        else:
+            found = reader.finish() if ended else reader.push(piece)
+        for event in found:
+            if isinstance(event, Failure):
+                if event.status is None:
+                    event.detail.setdefault("malformed", True)  # an answer came: the connection is not at fault
+                raise ConnectionFailed(event)
+            yield event.data
 
 
 def _failure_of_page(response: HttpResponse, refusal: str, settings: Settings) -> Failure:
