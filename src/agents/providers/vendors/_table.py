@@ -23,8 +23,8 @@ Every name here goes wherever a vendor is named: `CustomWebSocketSTTAdapter(…,
 `CustomHTTPSTTAdapter(…, vendor="deepgram")`, `CustomWebSocketTTSAdapter(…, vendor="deepgram")`,
 `voxport transcribe call.wav --vendor deepgram`.
 `voxport vendors show NAME` prints a vendor's URLs, models, and options with their types, ranges and defaults.
-As a `provider` in a configuration, a name is Voxport's protocol; only `openai` and `azure` are LiveKit's own plugins
-there, unless `metadata` has a `mode`. [LiveKit's own plugins](native.md), `livekit:NAME`, has the rule.
+As a `provider` in a configuration, a name is Voxport's protocol; only `openai` and `azure` are LiveKit's own
+plugins there, unless `metadata` has a `mode`: see [LiveKit's own plugins](native.md), `livekit:NAME`.
 Yours is not here? [Add your vendor in ten minutes](add-your-vendor.md).
 
 ## What each can do
