@@ -157,7 +157,7 @@ async def test_an_interruption_reaches_the_vendor_within_200_ms_and_the_session_
             await session.interrupt()
             await speech
             assert speech.interrupted
-            while not seen or not voice._pool._free:
+            while not seen or not voice._pool.free:
                 await asyncio.sleep(0.001)
             assert seen[0] - interrupted < 0.2
             loudspeaker.frames.clear()

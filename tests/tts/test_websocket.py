@@ -261,7 +261,7 @@ def test_prewarming_without_a_loop_waits_for_the_first_stream() -> None:
 async def test_a_prewarming_that_fails_costs_nothing() -> None:
     async with VoiceServer(answers, refuse=[503]) as server, voice(server) as adapter:
         adapter.prewarm()
-        while server.attempts < 1 or adapter._pool._opening is not None:
+        while server.attempts < 1 or adapter._pool._openings:
             await asyncio.sleep(0.001)
         assert await said(adapter)
 
@@ -285,6 +285,30 @@ async def test_options_changed_while_connecting_cost_that_connection() -> None:
         await asyncio.gather(said(adapter), said(adapter))
         assert {caller.start["voice"] for caller in server.callers if caller.start} == {"bert"}
         assert adapter.voice == "bert"
+
+
+async def test_answers_with_different_options_do_not_take_each_others_connections() -> None:
+    """Both are connecting when the options change: each gets its own."""
+    async with VoiceServer(answers) as server, voice(server, voice="anna") as adapter:
+        first = asyncio.ensure_future(said(adapter))
+        await asyncio.sleep(0)
+        adapter.update_options(voice="bert")
+        assert all(await asyncio.gather(first, said(adapter)))
+        assert [caller.start["voice"] for caller in server.callers] == ["anna", "bert"]
+
+
+@pytest.mark.parametrize("method", ["begin", "text", "end"])
+async def test_a_protocol_that_fails_ends_the_answer_and_leaves_no_connection(method: str) -> None:
+    class Broken(TunedVoice):
+        def converse(self, settings: Any) -> SynthesisConversation:
+            talk = super().converse(settings)
+            setattr(talk, method, lambda *_: [][len(TEXT)])
+            return talk
+
+    async with VoiceServer(answers) as server, voice(server, vendor=Broken()) as adapter:
+        with pytest.raises(APIError, match=r"failed with IndexError \(test_websocket\.py, line \d+\)") as caught:
+            await said(adapter, options=TWICE)
+        assert caught.value.retryable is False and adapter.stats.permanent_failures == 1
 
 
 @pytest.mark.parametrize("limits", [{"idle_seconds": 0.02}, {"session_seconds": 0.02}, {"reusable": False}])
@@ -312,7 +336,7 @@ async def test_a_connection_that_died_while_idle_costs_no_error() -> None:
     async with VoiceServer(leaves, breaks_later, answers) as server, voice(server) as adapter:
         errors = errors_of(adapter)
         await said(adapter)
-        while adapter._pool._free and adapter._pool._free[0].usable:
+        while adapter._pool.free:
             await asyncio.sleep(0.001)
         for _ in range(3):
             assert await said(adapter)
@@ -428,7 +452,7 @@ async def test_an_interruption_is_cancelled_at_once_and_the_connection_used_agai
         at = await interrupt(adapter, vendor)
         assert vendor.seen["cancel"] - at < SEEN_SECONDS
         await answered.wait()
-        while not adapter._pool._free:
+        while not adapter._pool.free:
             await asyncio.sleep(0.001)
         assert levels(await said(adapter)) == {2}
         assert (len(server.callers), adapter.stats.cancelled) == (1, 1)

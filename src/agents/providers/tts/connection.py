@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from ..base import ConfigurationError
 from ..protocol import (
     Failure,
     Ready,
@@ -353,8 +354,13 @@ async def _open(
     session = source.get()
     traits = protocol.traits(settings)
     http_timeout = aiohttp.ClientTimeout(total=timeout)
-    target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
     failure = None
+    try:
+        target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
+    except ConfigurationError as error:  # a credential that is not there, say
+        failure = Failure(settings.redact(str(error)), Verdict.PERMANENT)
+    if failure is not None:
+        raise_bare(failure)
     try:
         with redirects_refused(session):
             ws = await session.ws_connect(

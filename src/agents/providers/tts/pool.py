@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from ..protocol import Failure, Settings, StreamingSynthesisProtocol
@@ -23,6 +24,15 @@ _CANCEL_SECONDS = 2.0
 """How long the vendor may take to answer a cancellation before its connection is given up."""
 
 
+@dataclass(eq=False)
+class _Opening:
+    """A connection that is not there yet, and how many wait for it."""
+
+    settings: Settings
+    task: asyncio.Task[Connection]
+    waiting: int = 0
+
+
 class Pool:
     """Connections with the same settings, one segment each at a time.
 
@@ -38,19 +48,20 @@ class Pool:
         self._on_open = on_open
         self._free: list[Connection] = []
         self._timers: dict[Connection, asyncio.TimerHandle] = {}
-        self._opening: asyncio.Task[Connection] | None = None
-        self._opening_settings: Settings | None = None
-        self._waiting = 0  # for what is being opened
+        self._openings: list[_Opening] = []
         self._cancelled: set[Connection] = set()  # that are not answered yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: Settings | None = None
 
+    @property
+    def free(self) -> int:
+        """How many connections wait for a segment."""
+        return sum(connection.usable for connection in self._free)
+
     def prewarm(self, settings: Settings, *, timeout: float) -> None:
         """Open a connection, unless one is free or on its way."""
-        self._wanted = settings
-        self._settle()
         self._sort_out(settings)
-        if not self._free and (self._opening is None or self._opening_settings != settings):
+        if not self._free and self._being_opened(settings) is None:
             self._open(settings, timeout)
 
     async def take(self, settings: Settings, *, timeout: float, fresh: bool = False) -> tuple[Connection, bool]:
@@ -63,26 +74,21 @@ class Pool:
         Raises:
             ConnectionFailed: there is none to be had.
         """
-        self._wanted = settings
         while True:
-            self._settle()
             self._sort_out(settings)
             if self._free and not fresh:
                 connection = self._free.pop()
                 self._timers.pop(connection).cancel()
                 return connection, True
-            if self._opening is None or self._opening_settings != settings:
-                self._open(settings, timeout)
-            opening = self._opening
-            assert opening is not None
-            self._waiting += 1
+            opening = self._being_opened(settings) or self._open(settings, timeout)
+            opening.waiting += 1
             try:
-                await asyncio.wait({opening})  # a cancellation leaves it to the next
+                await asyncio.wait({opening.task})  # a cancellation leaves it to the next
             finally:
-                self._waiting -= 1
-            if opening is self._opening:  # nobody else took it in the same moment
-                self._opening = None
-                return opening.result(), False
+                opening.waiting -= 1
+            if opening in self._openings:  # nobody else took it in the same moment
+                self._openings.remove(opening)
+                return opening.task.result(), False
 
     def give_back(self, connection: Connection) -> None:
         """The segment on *connection* is over: keep it for the next one, where that can be."""
@@ -112,12 +118,9 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all, and wait for it. Connections that are in use are their users' to give back before."""
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            opening.cancel()
-            (made,) = await asyncio.gather(opening, return_exceptions=True)
-            if isinstance(made, Connection):
-                self.close(made)
+        openings, self._openings = self._openings, []
+        for opening in openings:
+            self._do(_discard(opening.task))
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -132,43 +135,47 @@ class Pool:
 
     # --- its own ---
 
-    def _open(self, settings: Settings, timeout: float) -> None:
-        if self._opening is not None:  # with settings that are no more
-            self._do(self._discard(self._opening))
+    def _being_opened(self, settings: Settings) -> _Opening | None:
+        return next((opening for opening in self._openings if opening.settings == settings), None)
+
+    def _open(self, settings: Settings, timeout: float) -> _Opening:
         self._on_open()
-        opening = asyncio.get_running_loop().create_task(
+        task = asyncio.get_running_loop().create_task(
             connect(self._source, self._protocol, settings, timeout=timeout), name="voxport.voice.open"
         )
-        self._opening, self._opening_settings = opening, settings
-        opening.add_done_callback(lambda _: self._settle())
+        opening = _Opening(settings, task)
+        self._openings.append(opening)
+        task.add_done_callback(lambda _: self._settle())
+        return opening
 
     def _settle(self) -> None:
-        """Keep a connection that was opened and that nobody waits for; forget one that failed."""
-        opening = self._opening
-        if opening is None or not opening.done() or self._waiting:
-            return
-        self._opening = None
-        if opening.cancelled():
-            return
-        error = opening.exception()
-        if error is None:
-            self._keep(opening.result())
-        elif isinstance(error, ConnectionFailed):
-            logger.debug("a connection opened ahead failed: %s", error)
-        else:
-            logger.debug("a connection opened ahead failed: %s", type(error).__name__)
-
-    async def _discard(self, opening: asyncio.Task[Connection]) -> None:
-        opening.cancel()
-        (made,) = await asyncio.gather(opening, return_exceptions=True)
-        if isinstance(made, Connection):
-            await made.aclose()
+        """Keep connections that were opened and that nobody waits for; forget those that failed."""
+        for opening in [*self._openings]:
+            if opening.waiting or not opening.task.done():
+                continue
+            self._openings.remove(opening)
+            if opening.task.cancelled():
+                continue
+            error = opening.task.exception()
+            if error is None and opening.settings == self._wanted:
+                self._keep(opening.task.result())
+            elif error is None:
+                self.close(opening.task.result())
+            else:
+                reason = error if isinstance(error, ConnectionFailed) else type(error).__name__
+                logger.debug("a connection opened ahead failed: %s", reason)
 
     def _sort_out(self, settings: Settings) -> None:
-        """Close what is free and of no use for *settings*."""
+        """From now on *settings* are wanted: close what is of no use for them."""
+        self._wanted = settings
+        self._settle()
         for connection in [*self._free]:
             if connection.settings != settings or not connection.usable:
                 self._drop(connection)
+        for opening in [*self._openings]:
+            if opening.settings != settings and not opening.waiting:
+                self._openings.remove(opening)
+                self._do(_discard(opening.task))
 
     def _keep(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
@@ -199,3 +206,10 @@ class Pool:
         task = asyncio.get_running_loop().create_task(work, name="voxport.voice.pool")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _discard(opening: asyncio.Task[Connection]) -> None:
+    opening.cancel()
+    (made,) = await asyncio.gather(opening, return_exceptions=True)
+    if isinstance(made, Connection):
+        await made.aclose()

@@ -78,8 +78,8 @@ class Segment:
 
     # --- what is sent ---
 
-    def begin(self, connection: Connection) -> Sequence[WireMessage]:
-        """It is spoken on *connection* from now on; answers what to send first."""
+    def reset(self, connection: Connection) -> None:
+        """It will be spoken on *connection*, from its beginning."""
         self.stop()
         self.done = self._loop.create_future()
         self.begun = False
@@ -87,6 +87,10 @@ class Segment:
         self._words = WordAligner()
         self._answered = self._has_ended = False
         self._expects_since = None
+
+    def begin(self, connection: Connection) -> Sequence[WireMessage]:
+        """It is spoken on *connection* from now on; answers what to send first."""
+        self.begun = True
         return connection.begin(self, self._id)
 
     def sent(self, text: str) -> None:

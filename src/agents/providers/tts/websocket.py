@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import traceback
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import aiohttp
 from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
-from ..protocol import Failure, StreamingSynthesisProtocol, WireMessage
+from ..protocol import Failure, StreamingSynthesisProtocol, Verdict
 from ..redaction import Secret, redact
 from ..transport.checks import positive_seconds
 from ..transport.failures import ConnectionFailed
@@ -245,8 +246,12 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
                     adapter.stats.stale += 1
                     fresh = True
                     continue
-                error = self._error(failed.failure, heard=segment.audio_seconds > 0)
-            raise error from None
+                failure = failed.failure
+            except Exception as error:  # of a protocol; its text may hold the user's
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(place.filename).name}, line {place.lineno}"
+                failure = Failure(f"its protocol failed with {type(error).__name__} ({where})", Verdict.PERMANENT)
+            raise self._error(failure, heard=segment.audio_seconds > 0) from None
 
     def _error(self, failure: Failure, *, heard: bool) -> APIError:
         """LiveKit's error, counted. What a vendor quotes of the text is nobody else's business."""
@@ -261,9 +266,9 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
     async def _say_on(self, connection: Connection, segment: Segment) -> None:
         """Have the segment spoken on *connection*, and give it back. Raises `ConnectionFailed`."""
         pool = self._adapter._pool
-        opening = segment.begin(connection)
+        segment.reset(connection)
         sending = asyncio.get_running_loop().create_task(
-            self._send(connection, segment, opening), name="voxport.voice.text"
+            self._send(connection, segment), name="voxport.voice.text"
         )
         try:
             await _until_said(sending, segment)
@@ -284,11 +289,10 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
         connection.leave()
         pool.give_back(connection)
 
-    async def _send(self, connection: Connection, segment: Segment, opening: Sequence[WireMessage]) -> None:
+    async def _send(self, connection: Connection, segment: Segment) -> None:
         """Send the steps, from the first one on, as they come, up to the end. Raises `ConnectionFailed`."""
         conversation = connection.conversation
-        segment.begun = True
-        await connection.send(opening)
+        await connection.send(segment.begin(connection))
         sent = 0
         while True:
             self._more.clear()
@@ -313,12 +317,13 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
 async def _until_said(sending: asyncio.Task[None], segment: Segment) -> None:
     """Wait until everything is sent and said. Raises `ConnectionFailed`."""
     await asyncio.wait({sending, segment.done}, return_when=asyncio.FIRST_COMPLETED)
-    if sending.done() and sending.exception() is not None:
+    if sending.done() and isinstance(sending.exception(), ConnectionFailed):
         # why it broke is often in the message or the close frame that is still to be read
         await asyncio.wait({segment.done}, timeout=_LAST_WORDS_SECONDS)
         if not segment.done.done():
             sending.result()
     elif sending.done():
+        sending.result()
         await asyncio.wait({segment.done})
     segment.done.result()
     segment.check_end()
