@@ -253,7 +253,9 @@ async def test_integration_test_of_the_specification_an_agent_hears_through_cust
 ) -> None:
     """A session without a room: the user's turn is committed out of recognised samples."""
     adapter = CustomWebSocketSTTAdapter(f"{server.ws_url}/v1/stt/stream")
-    session: AgentSession[Any] = AgentSession(stt=adapter, turn_detection="stt", vad=None)
+    session: AgentSession[Any] = AgentSession(
+        stt=adapter, turn_detection="stt", vad=None, session_close_transcript_timeout=0.1
+    )
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @session.on("user_input_transcribed")
@@ -270,7 +272,9 @@ async def test_integration_test_of_the_specification_an_agent_hears_through_cust
 
 async def test_the_http_adapter_hears_in_a_session_with_vad(server: ServerProcess) -> None:
     adapter = CustomHTTPSTTAdapter(f"{server.url}/v1/stt")
-    session: AgentSession[Any] = AgentSession(stt=adapter, vad=inference.VAD(), turn_detection="vad")
+    session: AgentSession[Any] = AgentSession(
+        stt=adapter, vad=inference.VAD(), turn_detection="vad", session_close_transcript_timeout=0.1
+    )
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @session.on("user_input_transcribed")

@@ -206,6 +206,8 @@ class Call:
             user_away_timeout=None,
             # it would mute the caller while the agent first speaks; there is no echo here
             aec_warmup_duration=None,
+            # who hangs up has said all: what he said last was answered, or long enough waited for
+            session_close_transcript_timeout=0.1,
         )
         session.on("user_input_transcribed", self._on_transcribed)
         session.on("conversation_item_added", self._on_item)
