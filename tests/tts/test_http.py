@@ -579,6 +579,15 @@ async def test_what_aiohttp_raises_in_a_subclass_is_typed(voice: Voice) -> None:
     assert isinstance(error, APIStatusError) and error.status_code == 403
 
 
+async def test_a_mistake_in_a_subclass_shows_as_what_it_is(voice: Voice) -> None:
+    class Mistaken(CustomHTTPTTSAdapter):
+        async def _synthesize(self, text: str) -> AsyncIterator[bytes]:
+            yield bytes(int(text))
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        await spoken(Mistaken(voice.url), options=QUICK)
+
+
 async def test_leaving_closes_the_request_of_a_subclass(voice: Voice) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})

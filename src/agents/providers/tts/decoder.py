@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import av
 
-from .samples import planes
+from .samples import BadAudio, planes
 
 __all__ = ["FORMATS", "Decoder"]
 
@@ -103,12 +103,12 @@ class Decoder:
         """What has been decoded, as it is.
 
         Raises:
-            ValueError: it cannot be decoded, from here on.
+            BadAudio: it cannot be decoded, from here on.
         """
         while (piece := await self._out.get()) is not None:
             yield piece
         if not self._understood:
-            raise ValueError(f"{self._media_type} that cannot be decoded")
+            raise BadAudio(f"{self._media_type} that cannot be decoded")
 
     async def aclose(self) -> None:
         """Give up what is left, and wait until nothing is being decoded any more."""

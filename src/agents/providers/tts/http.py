@@ -209,7 +209,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
 
         Raises:
             ConnectionFailed: there is no audio, or no more.
-            ValueError: it is not what it said it was.
+            BadAudio: it is not what it said it was.
         """
         connect = min(self._connect_timeout, conn_options.timeout or self._connect_timeout)
         longest = max(self._request_timeout, self._read_timeout)
@@ -286,16 +286,22 @@ async def _pieces(answer: Answer, reader: AnswerReader | None) -> AsyncGenerator
     while not ended:
         piece = await answer.read()
         ended = not piece
-        if reader is None:
-            found: Sequence[Audio | Failure] = [Audio(piece)] if piece else ()
-        else:
-            found = reader.finish() if ended else reader.push(piece)
-        for event in found:
+        for event in _found(piece, reader):
             if isinstance(event, Failure):
                 if event.status is None:
                     event.detail.setdefault("malformed", True)  # an answer came: the connection is not at fault
                 raise ConnectionFailed(event)
             yield event.data
+
+
+def _found(piece: bytes, reader: AnswerReader | None) -> Sequence[Audio | Failure]:
+    """What a piece of the body holds; an empty one is its end."""
+    if reader is None:
+        return [Audio(piece)] if piece else ()
+    try:
+        return reader.push(piece) if piece else reader.finish()
+    except ValueError as wrong:
+        return [Failure(str(wrong), Verdict.PERMANENT, detail={"malformed": True})]
 
 
 def _failure_of_page(response: HttpResponse, refusal: str, settings: Settings) -> Failure:

@@ -14,8 +14,10 @@ from livekit.agents import APIError, APIStatusError, tts
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.utils import shortuuid
 
+from ..base import ConfigurationError
 from ..protocol import Failure, Settings, Verdict
 from ..transport.failures import ConnectionFailed, failure_of_exception
+from .samples import BadAudio
 
 if TYPE_CHECKING:
     from .http import CustomHTTPTTSAdapter
@@ -87,7 +89,7 @@ class HTTPSpeechStream(tts.ChunkedStream):
             return _told(typed, self._input_text)
         except ConnectionFailed as failed:
             failure = failed.failure
-        except ValueError as wrong:  # not the audio it said it was
+        except (BadAudio, ConfigurationError) as wrong:
             failure = Failure(str(wrong), Verdict.PERMANENT, detail={"malformed": True})
         except _TRANSPORT_ERRORS as raw:
             failure = failure_of_exception(raw, settings, doing="receiving audio")

@@ -9,7 +9,12 @@ from typing import Any
 import av
 import numpy as np
 
-__all__ = ["FLOAT", "LINEAR", "MULAW", "TO_PCM", "downmixed", "mulaw_to_pcm", "planes"]
+__all__ = ["FLOAT", "LINEAR", "MULAW", "TO_PCM", "BadAudio", "downmixed", "mulaw_to_pcm", "planes"]
+
+
+class BadAudio(ValueError):
+    """It is not the audio it was said to be. The message says what it is instead."""
+
 
 LINEAR, FLOAT, MULAW = 1, 3, 7
 """Format tags of WAV files (RFC 2361)."""

@@ -15,7 +15,7 @@ import av
 from ..protocol import SynthesisForm
 from ..protocol.media import BARE
 from .decoder import Decoder
-from .samples import downmixed, mulaw_to_pcm, planes
+from .samples import BadAudio, downmixed, mulaw_to_pcm, planes
 from .wav import WavReader
 
 __all__ = ["SoundReader", "decoded"]
@@ -43,7 +43,7 @@ class SoundReader:
         """The PCM that is complete with *data*; half a sample waits for the rest of it.
 
         Raises:
-            ValueError: *data* is not of the form.
+            BadAudio: *data* is not of the form.
         """
         if self._wav is not None:
             return self._from_wav(self._wav, data)
@@ -93,7 +93,7 @@ async def decoded(
     """The audio in *pieces*, which are of *form*, as PCM at *sample_rate*, while it comes.
 
     Raises:
-        ValueError: it is not of that form, or breaks off; after what came before that.
+        BadAudio: it is not of that form, or breaks off; after what came before that.
         Exception: whatever *pieces* raises, after what came before it.
     """
     read = _read if form.mime_type in BARE or form.mime_type == "audio/wav" else _decode
@@ -115,7 +115,7 @@ async def _read(
         yield reader.push(piece)
     yield reader.rest()
     if reader.is_cut_off:
-        raise ValueError("the WAV file breaks off")
+        raise BadAudio("the WAV file breaks off")
 
 
 async def _decode(

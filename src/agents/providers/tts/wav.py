@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from .samples import TO_PCM
+from .samples import TO_PCM, BadAudio
 
 __all__ = ["WavReader"]
 
@@ -40,7 +40,7 @@ class WavReader:
         """The samples that are complete with *data*.
 
         Raises:
-            ValueError: it is no WAV file, or one of a kind nobody here can read.
+            BadAudio: it is no WAV file, or one of a kind nobody here can read.
         """
         data, self._held = self._held + data, b""
         if not self.has_begun:
@@ -66,18 +66,18 @@ class WavReader:
     def _read_header(self, head: bytes) -> int | None:
         """Where the samples begin; ``None`` while the header is not all there."""
         if len(head) >= 12 and (head[:4] != b"RIFF" or head[8:12] != b"WAVE"):
-            raise ValueError("expected a WAV file, got something else")
+            raise BadAudio("expected a WAV file, got something else")
         position = 12
         while len(head) >= position + 8:
             name, size = struct.unpack_from("<4sI", head, position)
             position += 8
             if name == b"data":
                 if not self.sample_rate:
-                    raise ValueError("a WAV file that does not say what its samples are")
+                    raise BadAudio("a WAV file that does not say what its samples are")
                 self._left = None if size == 0 or size >= _UNKNOWN_SIZE else size
                 return position
             if position + size > _MAX_HEADER_BYTES:
-                raise ValueError("a WAV file without samples")
+                raise BadAudio("a WAV file without samples")
             if name == b"fmt ":
                 if len(head) < position + size:
                     return None
@@ -87,12 +87,12 @@ class WavReader:
 
     def _read_format(self, chunk: bytes) -> None:
         if len(chunk) < 16:
-            raise ValueError("a WAV file that does not say what its samples are")
+            raise BadAudio("a WAV file that does not say what its samples are")
         kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
         if kind == _EXTENSIBLE and len(chunk) >= 26:
             (kind,) = struct.unpack_from("<H", chunk, 24)
         if (kind, bits) not in TO_PCM or not 1 <= channels <= 8 or not 1000 <= rate <= 384000:
-            raise ValueError(f"a WAV file of a kind that cannot be read (format {kind}, {bits} bits, {rate} Hz)")
+            raise BadAudio(f"a WAV file of a kind that cannot be read (format {kind}, {bits} bits, {rate} Hz)")
         self.sample_rate, self.channels = rate, channels
         self._convert = TO_PCM[kind, bits]
         self._width = bits // 8 * channels
