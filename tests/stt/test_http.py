@@ -416,7 +416,7 @@ PERMANENT: list[tuple[str, Any, str]] = [
     ("401", status(401), "check the API key"),
     ("403", status(403), "may use this service"),
     ("404", status(404), "check the URL"),
-    ("413", status(413), "send shorter audio"),
+    ("413", status(413), "send less at once"),
     ("HTML", lambda: web.Response(text="<html>", content_type="text/html"), "expected JSON, got an HTML page"),
     ("no text", lambda: web.json_response({"ok": True}), "no text"),
     ("a list", lambda: web.json_response([]), "no text"),

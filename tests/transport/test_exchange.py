@@ -192,13 +192,13 @@ class TestAnswer:
     @pytest.mark.parametrize(
         ("status", "verdict", "remedy"),
         [
-            (400, Verdict.PERMANENT, "check the options and the audio format"),
+            (400, Verdict.PERMANENT, "check the options and the form of what is sent"),
             (401, Verdict.PERMANENT, "check the API key"),
             (402, Verdict.PERMANENT, "check the balance of the account"),
             (403, Verdict.PERMANENT, "may use this service and model"),
             (404, Verdict.PERMANENT, "check the URL and the model"),
             (408, Verdict.TRANSIENT, ""),
-            (413, Verdict.PERMANENT, "send shorter audio"),
+            (413, Verdict.PERMANENT, "send less at once"),
             (429, Verdict.TRANSIENT, "slow down"),
             (500, Verdict.TRANSIENT, ""),
             (503, Verdict.TRANSIENT, ""),

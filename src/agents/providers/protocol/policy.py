@@ -71,9 +71,9 @@ def remedy_for(status: int | None) -> str:
     if status in (404, 4404):
         return "check the URL and the model"
     if status in (400, 422, 4400, 4422):
-        return "check the options and the audio format"
+        return "check the options and the form of what is sent"
     if status == 413:
-        return "send shorter audio"
+        return "send less at once"
     if status in (429, 4429):
         return "slow down or raise the limit of the account"
     if status is not None and 300 <= status < 400:

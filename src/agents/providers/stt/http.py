@@ -164,6 +164,11 @@ class CustomHTTPSTTAdapter(STTAdapter):
         """The vendor's name."""
         return self._vendor_name
 
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session to make requests on, for a subclass. Take it anew for each, and leave it open."""
+        return self._sessions.get()
+
     def update_options(
         self,
         *,

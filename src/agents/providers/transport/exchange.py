@@ -268,7 +268,7 @@ def _refusal(response: HttpResponse, settings: Settings, judge: Judge | None) ->
 
 def _too_long(response: HttpResponse, max_bytes: int) -> Failure:
     return Failure(
-        f"the answer is longer than {max_bytes} bytes, which is no transcript; check the URL",
+        f"the answer is longer than {max_bytes} bytes; check the URL",
         Verdict.PERMANENT,
         status=response.status,
         detail={"malformed": True},

@@ -21,6 +21,7 @@ from ..redaction import safe_url
 __all__ = ["ConnectionFailed", "api_error", "failure_of_close", "failure_of_exception", "raise_bare"]
 
 
+_BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError)
 _LOST = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
@@ -75,9 +76,9 @@ def failure_of_exception(error: BaseException, settings: Settings, *, doing: str
         text = "the host name cannot be resolved"
     elif isinstance(error, aiohttp.ClientConnectorError):
         text = f"the connection was refused or failed ({error.os_error.strerror or type(error.os_error).__name__})"
-    elif isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError)) or (
-        isinstance(error, OSError) and error.errno in _LOST
-    ):
+    elif isinstance(
+        error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError)
+    ) or (isinstance(error, OSError) and error.errno in _LOST):
         text = f"the connection was lost while {doing}"
     elif isinstance(error, (ValueError, TypeError)):  # refused before anything was sent: a header, a host name
         verdict = Verdict.PERMANENT

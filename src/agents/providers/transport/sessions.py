@@ -16,6 +16,9 @@ from .failures import RedirectRefused
 
 __all__ = ["SessionSource", "redirects_refused"]
 
+_KEEP_SECONDS = 120.0
+"""An unused connection is kept so long: turns of a conversation are often further apart than aiohttp's 15 s."""
+
 _refuse_redirects: contextvars.ContextVar[bool] = contextvars.ContextVar("voxport_refuse_redirects", default=False)
 _guarded: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
 
@@ -43,7 +46,9 @@ class SessionSource:
                 pass
         loop = asyncio.get_running_loop()
         if self._own is None or self._own.closed or self._own_loop is not loop:
-            self._own = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._own = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS)
+            )
             self._own_loop = loop
         return self._own
 
