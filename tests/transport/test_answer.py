@@ -117,7 +117,7 @@ async def test_a_body_that_breaks_off_is_a_passing_failure(session: aiohttp.Clie
         assert "while receiving the answer" in failure.message
 
 
-@pytest.mark.parametrize("times", [{"pause": 0.1}, {"total": 0.1}], ids=["pause", "total"])
+@pytest.mark.parametrize("times", [{"pause": 0.5}, {"total": 0.5}], ids=["pause", "total"])
 async def test_a_pause_that_is_too_long_is_a_timeout(
     session: aiohttp.ClientSession, times: dict[str, float]
 ) -> None:
