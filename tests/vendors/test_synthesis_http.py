@@ -177,6 +177,12 @@ def test_a_vendor_is_asked_for_a_rate_it_makes(name: str, wanted: int, made: int
     assert protocol(name).form(answer, settings(name, sample_rate=wanted)) == SynthesisForm("audio/pcm", made)
 
 
+@pytest.mark.parametrize("name", ["deepgram", "elevenlabs", "cartesia"])
+def test_samples_that_were_asked_for_are_samples_whatever_they_are_called(name: str) -> None:
+    answer = HttpResponse(200, {"content-type": "audio/mpeg"}, b"")
+    assert protocol(name).form(answer, settings(name)) == SynthesisForm("audio/pcm", 24000)
+
+
 def test_the_telephone_speaks_at_8_khz() -> None:
     answer = HttpResponse(200, {"content-type": "audio/l16"}, b"")
     assert protocol("jambonz").form(answer, settings("jambonz")).sample_rate == 8000
