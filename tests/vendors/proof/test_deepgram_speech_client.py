@@ -138,6 +138,23 @@ async def test_a_stream_is_spoken_flushed_cleared_and_closed(client: Any) -> Non
         assert_says(b"".join([message async for message in socket]), 24000, voice=VOICE)
 
 
+async def test_nothing_is_spoken_before_a_flush(client: Any) -> None:
+    """And the answer to it says that all of its audio has come."""
+    from deepgram.speak.v1.types import SpeakV1Text
+
+    async with client.speak.v1.connect(model=MODEL, encoding="linear16", sample_rate="16000") as socket:
+        await socket.send_text(SpeakV1Text(text="One sentence. "))
+        await socket.send_clear()
+        audio, _ = await until(socket, "Cleared")
+        assert audio == b""
+        for number in range(2):
+            await socket.send_text(SpeakV1Text(text=TEXT))
+            await socket.send_flush()
+            audio, messages = await until(socket, "Flushed")
+            assert_says(audio, 16000, voice=VOICE)
+            assert messages[-1].sequence_id == number + 1
+
+
 async def test_more_flushes_than_allowed_are_warned_of(client: Any) -> None:
     async with client.speak.v1.connect(model=MODEL) as socket:
         for _ in range(21):
@@ -146,8 +163,18 @@ async def test_more_flushes_than_allowed_are_warned_of(client: Any) -> None:
     assert messages[-1].code == "EXCESSIVE_FLUSH"
 
 
-@pytest.mark.parametrize("message", ["not JSON", '{"type": "Sing"}', '{"type": "Speak", "text": 7}'])
-async def test_a_message_that_is_none_ends_the_stream(client: Any, message: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "close"),
+    [
+        ("not JSON", (1008, "DATA-0000")),
+        ('{"type": "Sing"}', (1008, "DATA-0000")),
+        ('{"type": "Speak", "text": 7}', (1008, "DATA-0000")),
+        ('{"type": "Speak", "text": "' + "a" * 2001 + '"}', (1009, "BIG-0001")),
+        (b"audio", (1003, "MESSAGE-0000")),
+    ],
+    ids=["no-json", "no-type", "no-text", "too-long", "binary"],
+)
+async def test_a_message_that_is_none_ends_the_stream(client: Any, message: Any, close: tuple[int, str]) -> None:
     from websockets.exceptions import ConnectionClosedError
 
     async with client.speak.v1.connect(model=MODEL) as socket:
@@ -156,7 +183,7 @@ async def test_a_message_that_is_none_ends_the_stream(client: Any, message: str)
             while True:
                 await socket.recv()
     assert caught.value.rcvd is not None
-    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1008, "DATA-0000")
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == close
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,16 @@ async def test_a_request_is_refused_in_elevenlabs_shape(
     assert caught.value.body["detail"]["status"] == name
 
 
+async def test_a_request_without_text_is_told_field_by_field(server: Server) -> None:
+    from elevenlabs.errors import UnprocessableEntityError
+
+    async with connected_to(server) as client:
+        with pytest.raises(UnprocessableEntityError) as caught:
+            async for _ in client.text_to_speech.convert(VOICE_ID, text=None):
+                pass
+    assert caught.value.body["detail"][0]["loc"] == ["body", "text"]
+
+
 async def test_the_sdk_streams_text_in_and_audio_out(server: Server) -> None:
     """Its realtime client is a blocking one: it lives in a thread. It has text spoken by 50 characters."""
     from elevenlabs import ElevenLabs, VoiceSettings
@@ -214,13 +224,21 @@ async def test_the_key_may_come_in_the_first_message(server: Server) -> None:
         await ws.send_json({"text": " ", "xi_api_key": API_KEY})
         await ws.send_json({"text": ""})
         assert (await messages_of(ws))[-1]["isFinal"] is True
-    async with socket_to(server, f"{VOICE_ID}/stream-input", key=None) as ws:
-        await ws.send_json({"text": " ", "xi_api_key": "wrong"})
+
+
+@pytest.mark.parametrize(("key", "message"), [("wrong", {}), (None, {"xi_api_key": "wrong"}), (None, {})])
+async def test_a_wrong_key_is_told_on_the_open_socket(server: Server, key: str | None, message: Any) -> None:
+    async with socket_to(server, f"{VOICE_ID}/stream-input", key=key) as ws:
+        await ws.send_json({"text": " ", **message})
         assert (await messages_of(ws))[-1]["error"] == "invalid_api_key"
+        assert ws.close_code == 1008
+
+
+async def test_the_dialogue_model_has_another_socket(server: Server) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-        async with socket_to(server, f"{VOICE_ID}/stream-input", key="wrong"):
+        async with socket_to(server, f"{VOICE_ID}/stream-input", model_id="eleven_v3"):
             pass
-    assert caught.value.status == 401
+    assert caught.value.status == 400
 
 
 async def test_livekits_plugin_speaks(server: Server) -> None:

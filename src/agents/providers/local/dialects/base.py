@@ -49,6 +49,7 @@ _CODES = {
     404: "not_found",
     408: "timeout",
     413: "too_large",
+    415: "unsupported_message",
     500: "internal_error",
     503: "overloaded",
 }

@@ -1,8 +1,9 @@
 """Deepgram Aura: ``/v1/speak`` as POST and as WebSocket.
 
 Written from deepgram-sdk 7.17.0 (``speak/v1``) and https://developers.deepgram.com/docs/tts-media-output-settings,
-/tts-ws-flush, /tts-ws-clear and /tts-troubleshooting-websocket-net-and-data-errors. Each Aura voice is a voice of
-espeak-ng in its language.
+/tts-ws-flush, /tts-ws-clear and /tts-troubleshooting-websocket-net-and-data-errors, and asyncapi.yml of
+deepgram-api-specs 10580fc for the close codes. Over the WebSocket nothing is spoken before a Flush, which others
+have measured. Each Aura voice is a voice of espeak-ng in its language.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from ..speech import Sentences, Speech, SpeechForm, voice_of
+from ..speech import Speech, SpeechForm, voice_of
 from ..synthesiser import Voice
 from .base import Handler, RequestFailed, Services
 from .speech_body import check_text, send_speech
@@ -73,7 +74,12 @@ _ENCODERS = {
     ("mulaw", "wav"): "wav-mulaw",
     ("alaw", "wav"): "wav-alaw",
 }
-_CLOSES = {400: (1008, "DATA-0000"), 408: (1011, "NET-0001"), 413: (1009, "BIG-0000")}
+_CLOSES = {
+    400: (1008, "DATA-0000"),
+    408: (1011, "NET-0001"),
+    413: (1009, "BIG-0001"),
+    415: (1003, "MESSAGE-0000"),
+}
 
 
 def speak_routes(services: Services) -> Iterable[tuple[str, str, Handler]]:
@@ -117,7 +123,7 @@ class _Talk(SpeakingConversation):
         self._voice = _voice(request.query)
         self._form = _socket_form(request.query)
         self._speech = Speech(self._voice, self._form)
-        self._text = Sentences()
+        self._text = ""
         self._sequence = 0
         self._flushes: deque[float] = deque()
         self.socket.headers["dg-request-id"] = self._request_id
@@ -144,7 +150,7 @@ class _Talk(SpeakingConversation):
         elif kind == "Clear":
             self._clear()
         elif kind == "Close":
-            self._say(self._text.take())
+            self._say_all()
             return True
         else:
             raise RequestFailed(400, f"unknown message type {kind!r}: send Speak, Flush, Clear or Close")
@@ -155,19 +161,23 @@ class _Talk(SpeakingConversation):
             raise RequestFailed(400, "Speak carries no text")
         if len(text) > _LIMIT:
             raise RequestFailed(413, f"Speak carries {len(text)} characters; at most {_LIMIT} are taken")
-        for sentence in self._text.add(text):
-            self._say(sentence)
+        self._text += text
 
     async def _flush(self) -> None:
         now = time.monotonic()
         while self._flushes and now - self._flushes[0] > _FLUSH_SECONDS:
             self._flushes.popleft()
         if len(self._flushes) >= _FLUSHES:
-            description = f"Flush was sent more than {_FLUSHES} times in {_FLUSH_SECONDS:g} s; it is ignored"
-            await self.send({"type": "Warning", "description": description, "code": "EXCESSIVE_FLUSH"})
+            text, code = (
+                f"Flush was sent {_FLUSHES} times in {_FLUSH_SECONDS:g} s; it is ignored",
+                "EXCESSIVE_FLUSH",
+            )
+            # its SDK reads the first two, LiveKit's plugin the others
+            warning = {"description": text, "code": code, "warn_msg": text, "warn_code": code}
+            await self.send({"type": "Warning", **warning})
             return
         self._flushes.append(now)
-        self._say(self._text.take())
+        self._say_all()
         self.later(self._flushed)
 
     async def _flushed(self) -> None:
@@ -176,7 +186,7 @@ class _Talk(SpeakingConversation):
         await self.send({"type": "Flushed", "sequence_id": self._next()})
 
     def _clear(self) -> None:
-        self._text.take()
+        self._text = ""
         self.drop()
         self.later(self._cleared)
 
@@ -185,7 +195,9 @@ class _Talk(SpeakingConversation):
         self._speech = Speech(self._voice, self._form)  # nothing of what was cleared may come out later
         await self.send({"type": "Cleared", "sequence_id": self._next()})
 
-    def _say(self, text: str) -> None:
+    def _say_all(self) -> None:
+        text, self._text = self._text, ""
+
         async def job() -> None:
             async with contextlib.aclosing(self._speech.say(text)) as pieces:
                 async for piece in pieces:

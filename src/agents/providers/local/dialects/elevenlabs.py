@@ -7,7 +7,8 @@ normalised, so both alignments are those of the text as it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -21,6 +22,8 @@ __all__ = ["ElevenLabs"]
 
 _PATH = "/v1/text-to-speech/{voice_id}"
 _STATUSES = {401: "invalid_api_key", 503: "system_busy", 500: "internal_error"}
+_MISSING = ("missing", "Field required")
+_KINDS = {401: "authentication_error", 503: "rate_limit_error", 500: "internal_error"}
 
 
 class ElevenLabs(Dialect):
@@ -38,25 +41,32 @@ class ElevenLabs(Dialect):
 
     def error(self, failure: RequestFailed) -> web.Response:
         status = 429 if failure.status == 503 else failure.status
-        detail = {"status": _STATUSES.get(failure.status, failure.code), "message": failure.message}
+        name = _STATUSES.get(failure.status, failure.code)
+        kind = _KINDS.get(failure.status, "validation_error")
+        detail = {"type": kind, "code": name, "status": name, "message": failure.message}
         return web.json_response({"detail": detail}, status=status)
 
     def api_key(self, request: web.Request) -> str | None:
         return request.headers.get("xi-api-key") or super().api_key(request)
 
     def _check_key(self, request: web.Request) -> None:
-        # a WebSocket's key may also come in its first message
-        if request.path.endswith("stream-input") and self.api_key(request) is None:
-            return
-        super()._check_key(request)
+        # a WebSocket is opened first: its key may come in the first message, and a wrong one is told there
+        if not request.path.endswith("stream-input"):
+            super()._check_key(request)
 
-    def check_first_message(self, key: object) -> None:
-        """Check the key of a client that sent none in the handshake. Raises `RequestFailed`."""
+    def check_first_message(self, request: web.Request, message: Mapping[str, Any]) -> None:
+        """Check the key of the handshake, or of the first message. Raises `RequestFailed`."""
+        given = [message.get(name) for name in ("xi_api_key", "xi-api-key", "authorization")]
+        key = self.api_key(request) or next((key for key in given if key), "")
         if not isinstance(key, str) or not self.knows(key.removeprefix("Bearer ")):
             raise RequestFailed(401, "Invalid API key", "invalid_api_key")
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
         body = await json_body(request)
+        if not isinstance(body.get("text"), str):
+            kind, message = ("string_type", "Input should be a valid string") if "text" in body else _MISSING
+            wrong = {"type": kind, "loc": ["body", "text"], "msg": message, "input": body.get("text")}
+            return web.json_response({"detail": [wrong]}, status=422)
         text = check_text(body.get("text"), self.services.options, limit=10000)
         check_model(body.get("model_id"))
         voice = voice_for(request, body.get("language_code"), body.get("voice_settings"))
@@ -64,6 +74,8 @@ class ElevenLabs(Dialect):
         return await send_speech(request, text, voice, form, {"character-cost": str(len(text))})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("model_id", "").startswith("eleven_v3"):
+            raise RequestFailed(400, "eleven_v3 is not available over this WebSocket", "unsupported_model")
         return await StreamInput(self, request).answer()
 
     async def _multi_stream(self, request: web.Request) -> web.StreamResponse:

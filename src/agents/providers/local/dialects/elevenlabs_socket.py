@@ -48,7 +48,6 @@ class _Talk(SpeakingConversation):
     def __init__(self, dialect: ElevenLabs, request: web.Request) -> None:
         super().__init__(dialect.services, request)
         self.dialect = dialect
-        self.key_given = dialect.api_key(request) is not None
         self.auto_mode = request.query.get("auto_mode", "").lower() == "true"
         self.idle_seconds = min(self.services.options.idle_seconds, _inactivity(request))
 
@@ -61,10 +60,7 @@ class _Talk(SpeakingConversation):
 
     def open(self, message: dict[str, Any], context_id: str | None) -> _Context:
         """A context, as its first message wants it."""
-        if not self.key_given and self.services.options.api_keys:
-            self.dialect.check_first_message(
-                message.get("xi_api_key") or message.get("xi-api-key") or message.get("authorization")
-            )
+        self.dialect.check_first_message(self.request, message)
         return _Context(self, message, context_id)
 
     def failed(self, failure: RequestFailed) -> tuple[dict[str, Any] | None, int, str]:

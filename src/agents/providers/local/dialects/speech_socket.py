@@ -169,7 +169,7 @@ class SpeakingConversation(abc.ABC):
                 if await self.receive(message.data):
                     return True
             elif message.type == WSMsgType.BINARY:
-                raise RequestFailed(400, "this server takes text, not binary messages")
+                raise RequestFailed(415, "this server takes text, not binary messages")
             else:
                 return False
 
