@@ -113,6 +113,7 @@ class MeteredStream(StreamWrapper):
         self._finals = 0
         self._over = False
         self._traced = span.is_recording()
+        self._inside = trace.set_span_in_context(span)
         self._utterance_began: int | None = None  # nanoseconds, as spans have it
         self._first_interim: float | None = None
         self._announced: float | None = None  # when START came
@@ -222,9 +223,8 @@ class MeteredStream(StreamWrapper):
         if latency is not None:
             attributes["voxport.stt.final_latency_seconds"] = latency
             attributes["voxport.stt.final_latency_since"] = since
-        context = trace.set_span_in_context(self._span)
         self._tracer.start_span(
-            "voxport.stt.utterance", context, attributes=attributes, start_time=self._utterance_began
+            "voxport.stt.utterance", self._inside, attributes=attributes, start_time=self._utterance_began
         ).end()
 
     def _report(self, *, at_once: bool = False) -> None:
