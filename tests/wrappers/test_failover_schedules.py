@@ -17,12 +17,10 @@ from typing import Any, Literal
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from livekit import rtc
-from livekit.agents import Agent, AgentSession, llm
-from livekit.agents.voice.io import AudioInput
+from numbered_talk import TURNS, talk_to
 
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
-from agents.providers.testing import Behaviour, Fault, Hurried, Schedule, StreamReport, frames_of, numbers_in
+from agents.providers.testing import Behaviour, Fault, Hurried, Schedule, StreamReport
 from agents.providers.testing.several import VendorPlan, run_all_with_vendors, vendors_on_loopback
 from agents.providers.testing.strategies import behaviours, fault_schedules, faults
 from agents.providers.vendors import find_vendor
@@ -209,66 +207,13 @@ async def test_three_vendors_of_three_kinds_one_after_the_other() -> None:
 
 # ---------------------------------------------------------------------- in an AgentSession
 
-UTTERANCES = (4, 6, 3, 5)
-TURNS = [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9], [10, 11, 12], [13, 14, 15, 16, 17]]
-
-
-class Caller(AudioInput):
-    """Speaks a schedule as a room would bring it, and then is silent."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        super().__init__(label="caller")
-        self._frames = frames_of(schedule, schedule.speech())
-        self._pace = schedule.pace
-        self._began = 0.0
-        self._spoken = 0.0
-
-    async def __anext__(self) -> rtc.AudioFrame:
-        loop = asyncio.get_running_loop()
-        self._began = self._began or loop.time()
-        frame = next(self._frames, None) or rtc.AudioFrame(bytes(2400), 24000, 1, 1200)
-        await asyncio.sleep(max(self._began + self._spoken / self._pace - loop.time(), 0))
-        self._spoken += frame.duration
-        return frame
-
-
-class Listener(Agent):
-    """Notes the turns it is given and answers none."""
-
-    def __init__(self) -> None:
-        super().__init__(instructions="")
-        self.turns: list[list[int]] = []
-        self.heard_all = asyncio.Event()
-
-    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
-        self.turns.append(numbers_in(new_message.text_content or ""))
-        if self.turns[-1] and self.turns[-1][-1] == TURNS[-1][-1]:
-            self.heard_all.set()
-
 
 async def converse(make: Callable[[Sequence[str]], Owner], vendors: Sequence[VendorPlan]) -> list[list[int]]:
     """The turns that are committed."""
-    agent = Listener()
     async with AsyncExitStack() as stack:
         urls, _, _ = await vendors_on_loopback(vendors, stack)
-        adapter = make(urls)
-        session: AgentSession[None] = AgentSession(
-            stt=adapter,
-            vad=None,
-            turn_handling={"turn_detection": "stt", "endpointing": {"min_delay": 0.0, "max_delay": 0.0}},
-        )
-        session.input.audio = Caller(
-            Schedule(utterances=UTTERANCES, sample_rate=24000, chunk_ms=50, pace=6.0, pause_ms=900)
-        )
-        try:
-            await session.start(agent)
-            await asyncio.wait_for(agent.heard_all.wait(), 15.0)
-        except asyncio.TimeoutError:
-            pass  # what is missing says more than that something is
-        finally:
-            await session.aclose()
-            await adapter.aclose()
-    return agent.turns
+        turns, _ = await talk_to(make(urls), pace=6.0, seconds=15.0, pause_ms=900)
+    return turns
 
 
 _TALKS = {
