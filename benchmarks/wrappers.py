@@ -5,14 +5,16 @@
 
 Streams run against the local server of ``streaming.py`` (a process of its own). Within one repeat every side gets
 the same audio, one after the other in random order in one process; a ratio is that of one repeat, and what is
-printed is their median and range. A wrapper that leaves streams alone returns the very stream it wraps, so the
-range of its ratio is what the machine adds. How to read it is in ``docs/wrappers.md``.
+printed is their median and range. What pushing the audio costs by itself is measured too and taken off first. A
+wrapper that leaves streams alone returns the very stream it wraps, so the range of its ratio is what the machine
+adds. How to read it is in ``docs/wrappers.md``.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -23,15 +25,14 @@ import statistics
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import numpy as np
+from _wrappers_alone import FRAME_MS, RATE, Instant, Wrap, alone, counted_calls
 from livekit import rtc
 from livekit.agents import stt
-from livekit.agents.types import NOT_GIVEN
 from livekit.plugins import deepgram
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -42,18 +43,21 @@ from streaming import local_server
 from agents.providers.adapters import (
     CachedSTTAdapter,
     CustomWebSocketSTTAdapter,
+    FailoverSTTAdapter,
     MemoryCache,
     MeteredSTTAdapter,
     RedisCache,
     RetryableSTTAdapter,
-    STTAdapter,
 )
 
-RATE, FRAME_MS = 24000, 50  # what AgentSession feeds an STT
 REGISTRY = CollectorRegistry()
 METERS = MeterProvider([InMemoryMetricReader()])
 TRACERS = TracerProvider()  # spans are made and ended; exporting them is the exporter's cost
-Wrap = Callable[[stt.STT[Any]], stt.STT[Any]]
+
+
+def _nobody(inner: stt.STT[Any]) -> stt.STT[Any]:
+    """For audio that goes nowhere."""
+    return inner
 
 
 def _metered(inner: stt.STT[Any]) -> stt.STT[Any]:
@@ -70,6 +74,7 @@ SIDES: dict[str, Wrap] = {
     "retryable": RetryableSTTAdapter,
     "metered, Prometheus": _metered,
     "metered, with OpenTelemetry's SDK": _traced,
+    "failover": lambda inner: FailoverSTTAdapter([inner, Instant()]),
     "all three": lambda inner: _metered(RetryableSTTAdapter(CachedSTTAdapter(inner, registry=REGISTRY))),
 }
 
@@ -77,13 +82,16 @@ SIDES: dict[str, Wrap] = {
 # ---------------------------------------------------------------------- streams
 
 
-async def stream_cpu(recogniser: stt.STT[Any], *, streams: int, seconds: float, pace: float) -> tuple[float, int]:
+async def stream_cost(
+    recogniser: stt.STT[Any], *, streams: int, seconds: float, pace: float, count_calls: bool = False
+) -> tuple[float, int]:
     """CPU seconds per second of audio of one stream, and the events heard.
 
     Args:
         streams: how many at a time, spread evenly over the length of a frame.
         seconds: of audio, each.
         pace: how many seconds of it are pushed in one second.
+        count_calls: give calls of functions instead of CPU seconds.
     """
     samples = RATE * FRAME_MS // 1000
     frame = rtc.AudioFrame(
@@ -103,15 +111,16 @@ async def stream_cpu(recogniser: stt.STT[Any], *, streams: int, seconds: float, 
             stream.push_frame(frame)
         await asyncio.sleep(FRAME_MS / 1000)
     gc.collect()
-    began, cpu = time.monotonic(), time.process_time()
     period = FRAME_MS / 1000 / pace
-    for tick in range(round(seconds * 1000 / FRAME_MS)):
-        for index, stream in enumerate(opened):
-            due = began + (tick + index / streams) * period
-            if index % 4 == 0 and (ahead := due - time.monotonic()) > 0:
-                await asyncio.sleep(ahead)
-            stream.push_frame(frame)
-    spent = time.process_time() - cpu
+    with counted_calls() if count_calls else contextlib.nullcontext() as calls:
+        began, cpu = time.monotonic(), time.process_time()
+        for tick in range(round(seconds * 1000 / FRAME_MS)):
+            for index, stream in enumerate(opened):
+                due = began + (tick + index / streams) * period
+                if index % 4 == 0 and (ahead := due - time.monotonic()) > 0:
+                    await asyncio.sleep(ahead)
+                stream.push_frame(frame)
+        spent = time.process_time() - cpu if calls is None else calls.count
     for listener in listeners:
         listener.cancel()
     await asyncio.gather(*listeners, return_exceptions=True)
@@ -122,21 +131,36 @@ async def stream_cpu(recogniser: stt.STT[Any], *, streams: int, seconds: float, 
 async def compare_streams(
     make: Callable[[], stt.STT[Any]], arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """CPU of every side, one number a repeat."""
+    """CPU of every side, one number a repeat, without what pushing the audio costs."""
     shape = {"streams": arguments.streams, "seconds": arguments.seconds, "pace": arguments.pace}
     spent: dict[str, list[float]] = {name: [] for name in SIDES}
     order = list(SIDES)
     for repeat in range(-1, arguments.repeats):  # the first one warms up
         random.Random(repeat).shuffle(order)
+        pushing = await measured(_nobody, Instant, **shape)
         for name in order:
-            recogniser = SIDES[name](make())
-            cost, heard = await stream_cpu(recogniser, **shape)
-            await recogniser.aclose()
-            if not heard:
-                raise SystemExit(f"{name} heard nothing")
+            cost = await measured(SIDES[name], make, **shape)
             if repeat >= 0:
-                spent[name].append(cost)
+                spent[name].append(cost - pushing)
     return spent
+
+
+async def measured(wrap: Wrap, make: Callable[[], stt.STT[Any]], **shape: Any) -> float:
+    """The cost of streams of a new recogniser."""
+    inner = make()
+    recogniser = wrap(inner)
+    cost, heard = await stream_cost(recogniser, **shape)
+    await recogniser.aclose()
+    await inner.aclose()
+    if not heard and wrap is not _nobody:
+        raise SystemExit(f"{recogniser.label} heard nothing")
+    return cost
+
+
+async def calls_of_bare(make: Callable[[], stt.STT[Any]]) -> float:
+    """Calls of functions for a second of audio, without the pusher's."""
+    shape = {"streams": 5, "seconds": 6.0, "pace": 3.0, "count_calls": True}
+    return await measured(SIDES["bare"], make, **shape) - await measured(_nobody, Instant, **shape)
 
 
 def print_streams(title: str, spent: dict[str, list[float]]) -> None:
@@ -151,86 +175,21 @@ def print_streams(title: str, spent: dict[str, list[float]]) -> None:
 # ---------------------------------------------------------------------- the wrapper alone
 
 
-CYCLE_SECONDS = 3.0
-"""As the local server speaks: START, an interim every 250 ms, FINAL, END, and a report of usage."""
-
-
-class Idle(stt.RecognizeStream):
-    """Drops what is pushed and says what the server would say, so that what is left is the wrapper."""
-
-    def __init__(self, recogniser: stt.STT[Any]) -> None:
-        self._stt = recogniser
-        self._start_time_offset = 0.0
-        self._cycle = -1
-        self._next: list[stt.SpeechEvent] = []
-
-    def push_frame(self, frame: rtc.AudioFrame) -> None:
-        pass
-
-    async def __anext__(self) -> stt.SpeechEvent:
-        if not self._next:
-            self._cycle += 1
-            start = CYCLE_SECONDS * self._cycle
-            kinds = stt.SpeechEventType
-            said = stt.SpeechData("en", "so it goes", start + 0.2, start + CYCLE_SECONDS - 0.5)  # type: ignore[arg-type]
-            self._next = [
-                stt.SpeechEvent(kinds.END_OF_SPEECH),
-                stt.SpeechEvent(kinds.FINAL_TRANSCRIPT, alternatives=[said]),
-                *(stt.SpeechEvent(kinds.INTERIM_TRANSCRIPT, alternatives=[said]) for _ in range(12)),
-                stt.SpeechEvent(kinds.START_OF_SPEECH),
-            ]
-            self._report_connection_acquired(0.0, False)  # emits metrics, as usage does
-        return self._next.pop()
-
-    async def aclose(self) -> None:
-        pass
-
-    async def _run(self) -> None:
-        pass
-
-
-class Instant(STTAdapter):
-    """Recognises the same, and streams nothing, at once."""
-
-    async def _recognize_impl(self, buffer: Any, *, language: Any = NOT_GIVEN, conn_options: Any = None) -> Any:
-        data = stt.SpeechData(language="en", text="so it goes")  # type: ignore[arg-type]
-        return stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[data])
-
-    def stream(self, **options: Any) -> stt.RecognizeStream:
-        return Idle(self)
-
-
-async def wrappers_alone(cycles: int = 500, repeats: int = 7) -> dict[str, float]:
-    """Seconds of CPU that each wrapper adds to a second of audio: the least of several runs."""
-    samples = RATE * FRAME_MS // 1000
-    frame = rtc.AudioFrame(bytes(samples * 2), RATE, 1, samples)
-    events = 15
-    pushes = round(CYCLE_SECONDS * 1000 / FRAME_MS / events)
-    least: dict[str, float] = {}
-    for _ in range(repeats):
-        for name, wrap in SIDES.items():
-            recogniser = wrap(Instant())
-            stream = recogniser.stream()
-            push = stream.push_frame
-            began = time.process_time()
-            for _ in range(cycles * events):
-                for _ in range(pushes):
-                    push(frame)
-                await stream.__anext__()
-            spent = (time.process_time() - began) / (cycles * CYCLE_SECONDS)
-            least[name] = min(spent, least.get(name, spent))
-            await stream.aclose()
-            await recogniser.aclose()
-    return {name: spent - least["bare"] for name, spent in least.items()}
-
-
-def print_alone(alone: dict[str, float], spent: dict[str, dict[str, list[float]]]) -> None:
+def print_alone(
+    found: dict[str, dict[str, tuple[float, float]]],
+    spent: dict[str, dict[str, list[float]]],
+    calls: dict[str, float],
+) -> None:
     """Beside what the bare streams cost in the same run."""
-    print("\nThe wrapper's own CPU, around a stream that does nothing: microseconds per second of audio, and")
-    print("its share of what the bare stream costs")
-    for name, extra in alone.items():
-        shares = [f"{extra / min(costs['bare']):6.2%} of {of}" for of, costs in spent.items()]
-        print(f"  {name:34}{1e6 * extra:8.2f}  {', '.join(shares)}")
+    print(
+        "\nThe wrapper's own cost, around a stream that does nothing: microseconds of CPU and calls of functions,"
+    )
+    print("for each second of audio, and both as shares of what the bare stream costs in this run")
+    for (kind, extras), (of, costs) in zip(found.items(), spent.items(), strict=True):
+        print(f"  {f'{kind}: {of}':34}{'CPU':>8}  {'share':>7}{'calls':>9}  {'share':>7}")
+        for name, (cpu, more) in extras.items():
+            shares = cpu / min(costs["bare"]), more / calls[of]
+            print(f"  {name:34}{1e6 * cpu:8.1f}  {shares[0]:7.2%}{more:9.1f}  {shares[1]:7.2%}")
 
 
 # ---------------------------------------------------------------------- recordings
@@ -282,7 +241,7 @@ async def print_recordings() -> None:
         print(f"  {name:34}{1e6 * median:8.1f}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def redis_server() -> Iterator[str | None]:
     """Debian's redis-server on a free port, where there is one."""
     binary = shutil.which("redis-server")
@@ -312,6 +271,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         hits = await print_cache_hits(redis_url)
     await print_recordings()
     spent: dict[str, dict[str, list[float]]] = {}
+    calls: dict[str, float] = {}
     with local_server() as base:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             kinds: dict[str, Callable[[], stt.STT[Any]]] = {
@@ -325,9 +285,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for name, make in kinds.items():
                 spent[name] = await compare_streams(make, arguments)
                 print_streams(name, spent[name])
-    alone = await wrappers_alone()
-    print_alone(alone, spent)
-    return {"hits": hits, "streams": spent, "alone": alone}
+                calls[name] = await calls_of_bare(make)
+    return {"hits": hits, "streams": spent, "calls": calls}
 
 
 def main() -> None:
@@ -344,6 +303,8 @@ def main() -> None:
     logging.getLogger("livekit").setLevel(logging.ERROR)
     gc.freeze()
     result = asyncio.run(run(arguments))
+    result["alone"] = alone(SIDES)
+    print_alone(result["alone"], result["streams"], result["calls"])
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=1))
 
