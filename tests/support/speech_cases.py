@@ -48,7 +48,8 @@ class SpeechCase:
         model: one of the vendor's; ``None`` where models are its voices or it has none.
         options: for each way some options, and what must be on the wire with them.
         lacks: ``words``, ``reuse``, ``cancel`` (without closing the connection), ``verdict`` (its messages about
-            errors say what happened, and not whether it can help to try again).
+            errors say what happened, and not whether it can help to try again), ``early`` (nothing is spoken
+            before all text is there).
     """
 
     vendor: str
@@ -184,7 +185,7 @@ CASES = [
             "http": ({"speed": 1.2, "tag": ["a", "b"]}, ["speed=1.2", "tag=a&tag=b"]),
             "websocket": ({"speed": 1.2, "mip_opt_out": True}, ["speed=1.2", "mip_opt_out=true"]),
         },
-        lacks=frozenset({"words"}),
+        lacks=frozenset({"words", "early"}),
     ),
     SpeechCase(
         "elevenlabs",

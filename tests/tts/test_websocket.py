@@ -26,6 +26,7 @@ from agents.providers.tts import pool
 from agents.providers.tts.websocket import CustomWebSocketTTSAdapter
 
 TEXT = "We open at nine, and close at eight."
+TWO = "This is the first sentence. And here comes the second one."
 KEY = "a-key-nobody-may-see"
 ONCE = APIConnectOptions(max_retry=0, timeout=5)
 TWICE = APIConnectOptions(max_retry=1, retry_interval=0.01, timeout=5)
@@ -135,6 +136,36 @@ async def test_a_flush_has_spoken_what_is_there() -> None:
         await anext(stream)
         stream.end_input()
         assert [event async for event in stream]
+
+
+async def test_the_first_sentence_is_spoken_early_by_a_vendor_that_waits_for_a_flush() -> None:
+    """As often as the vendor allows it: later answers are flushed when they end."""
+
+    async def handler(caller: Caller) -> None:
+        while True:
+            if len(answered) < 2:
+                await caller.until("flush")
+                assert caller.text == "This is the first sentence."
+                await caller.ws.send_bytes(tone(0.1))
+            await caller.until("end")
+            assert caller.text in (TWO, "One sentence. ")
+            answered.append(caller.text)
+            await caller.ws.send_bytes(tone(0.1))
+            await caller.done()
+
+    answered: list[str] = []
+    tuned = TunedVoice(early_flushes=2)
+    async with VoiceServer(handler) as server, voice(server, vendor=tuned) as adapter:
+        for _ in range(3):
+            async with adapter.stream(conn_options=ONCE) as stream:
+                stream.push_text(TWO[:40])
+                if len(answered) < 2:
+                    await anext(stream)  # while the rest is still to come
+                stream.push_text(TWO[40:])
+                stream.end_input()
+                assert [event async for event in stream]
+        await said(adapter, "One sentence.")  # is flushed when it ends, and once
+        assert len(server.callers) == 1
 
 
 async def test_words_are_the_text_with_times() -> None:

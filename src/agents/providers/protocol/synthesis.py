@@ -144,6 +144,8 @@ class SynthesisTraits:
         form: of the audio.
         timed_words: the vendor says when which word is spoken (LiveKit's ``aligned_transcript``).
         text_unit: the smallest piece of text it takes well; pieces of the language model are joined to it.
+        early_flushes: of a vendor that speaks nothing before a flush: how many a minute, of one connection, may be
+            spent on having the first sentence of a segment spoken while the rest is still being written.
         reusable: a connection carries one segment after another; otherwise each segment has its own.
         cancels: a segment can be broken off without closing the connection, by
             :meth:`SynthesisConversation.cancel`, which the vendor answers with :class:`SegmentDone`.
@@ -164,6 +166,7 @@ class SynthesisTraits:
     form: SynthesisForm = field(default_factory=SynthesisForm)
     timed_words: bool = False
     text_unit: Literal["token", "word", "sentence"] = "word"
+    early_flushes: int = 0
     reusable: bool = True
     cancels: bool = False
     cancel_answered: bool = True

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -43,6 +44,8 @@ _MESSAGES_A_TURN = 16
 """So many messages are read before everything else gets its turn."""
 
 _NO_STATUS = 1005
+
+_MINUTE = 60.0
 
 
 class Listener(Protocol):
@@ -91,6 +94,7 @@ class Connection:
         self.over = self._loop.create_future()
         """Set when nothing of a segment is under way on it."""
         self.over.set_result(None)
+        self._early_flushes: deque[float] = deque()
         self._listener: Listener | None = None
         self._unreadable = 0
         self._keepalive: asyncio.TimerHandle | None = None
@@ -128,6 +132,16 @@ class Connection:
         self.run(messages)
         if not self.traits.cancel_answered and not self.over.done():
             self.over.set_result(None)
+        return True
+
+    def may_flush_early(self) -> bool:
+        """Whether a flush may be spent on a first sentence, which counts it."""
+        allowed, now = self.traits.early_flushes, self._loop.time()
+        while self._early_flushes and now - self._early_flushes[0] > _MINUTE:
+            self._early_flushes.popleft()
+        if len(self._early_flushes) >= allowed:
+            return False
+        self._early_flushes.append(now)
         return True
 
     # --- out ---

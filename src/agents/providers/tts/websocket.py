@@ -202,7 +202,7 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
 
     async def _read_input(self) -> None:
         """From what LiveKit pushes to steps; the first ``Step`` is text, or the end of no text at all."""
-        units = TextUnits(self._traits.text_unit)
+        units = TextUnits("sentence" if self._traits.early_flushes else self._traits.text_unit)
         said = False
 
         def add(texts: Sequence[str]) -> None:
@@ -304,6 +304,8 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
                     segment.sent(step.text)
                     self._adapter.stats.characters += len(step.text)
                     await connection.send(conversation.text(step.text))
+                    if sent == 1 and self._steps[-1].kind == "text" and connection.may_flush_early():
+                        await connection.send(conversation.flush())
                 elif step.kind == "flush":
                     segment.flushed()
                     await connection.send(conversation.flush())
