@@ -7,27 +7,22 @@ same. Times go in on the clock of the connection and come out on the audio clock
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from typing import TypeVar
 
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, SpeechEventType
-from livekit.agents.types import NOT_GIVEN, NotGivenOr, TimedString
+from livekit.agents.types import TimedString
 
 from .events import Event, Final, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
 from .repetition import repeated_prefix, tokens, without_overlap
+from .timing import WithWords, placed, timed_words
 
 __all__ = ["TranscriptAssembler"]
 
+_Data = TypeVar("_Data", bound=SpeechData)
+
 _SAME_MOMENT = 0.001
 """Seconds: times closer than this are the same."""
-_BEYOND = 0.5
-"""Seconds: a time so far after the last audio sent is nonsense, one nearer is a rounding of the vendor."""
-
-
-_LONGEST = 1e7
-"""Seconds: no connection lasts so long."""
 
 
 _UNPLACED_WORDS = 1000
@@ -64,7 +59,7 @@ class TranscriptAssembler:
         self.final_through: float | None = None
         self._said_through = 0.0
         self._said: list[tuple[float, float]] = []
-        self._interim: SpeechData | None = None
+        self._interim: WithWords | None = None
         self._interim_end: float | None = None
         self._final_missing = False  # the open utterance has no final yet
         self._final_is_late = False  # END had to be said without it
@@ -91,7 +86,7 @@ class TranscriptAssembler:
 
     def skipped(self, connection: float, stream: float) -> None:
         """From *connection* seconds on, the connection carries audio from *stream* seconds: audio was lost."""
-        self._anchors.append((connection, stream))
+        self._anchors = [*self._anchors, (connection, stream)]  # a new list: words may still refer to the old one
 
     def identified(self, request_id: str) -> None:
         """The vendor named this connection."""
@@ -172,9 +167,9 @@ class TranscriptAssembler:
         if not text:
             return self._retract()
         out = self._speak(start)
-        self._interim = self._data(
-            partial, text, *self._spoken(partial, start, end, sent), self._timed(words, sent)
-        )
+        self._interim = self._data(partial, text, *self._spoken(partial, start, end, sent), None, WithWords)
+        if words:
+            self._interim.words_later(words, self._anchors, sent, self.offset)
         self._interim_end = end
         kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
         out.append(self._transcript(kind, self._interim, partial.request_id))
@@ -196,7 +191,8 @@ class TranscriptAssembler:
             self._end_is_stale = False
             out = self._speak(start)
             self._interim = None
-            data = self._data(final, text, *self._spoken(final, start, end, sent), self._timed(words, sent))
+            timed = timed_words(words, self._anchors, sent, self.offset) if words else None
+            data = self._data(final, text, *self._spoken(final, start, end, sent), timed, SpeechData)
             out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, data, final.request_id))
         elif not final.text.strip() and self._covers_interim(end):
             out = self._retract()
@@ -295,8 +291,14 @@ class TranscriptAssembler:
         return fresh, _words_of(fresh, text, words)
 
     def _data(
-        self, segment: Segment, text: str, start: float | None, end: float | None, words: list[TimedString] | None
-    ) -> SpeechData:
+        self,
+        segment: Segment,
+        text: str,
+        start: float | None,
+        end: float | None,
+        words: list[TimedString] | None,
+        kind: type[_Data],
+    ) -> _Data:
         language = self._language
         if segment.language:
             known = self._languages.get(segment.language)
@@ -305,7 +307,7 @@ class TranscriptAssembler:
                 if len(self._languages) < 64:
                     self._languages[segment.language] = known
             language = known
-        return SpeechData(
+        return kind(
             language=language,
             text=text,
             start_time=start + self.offset if start is not None else 0.0,
@@ -322,22 +324,8 @@ class TranscriptAssembler:
     # ------------------------------------------------------------------ time
 
     def _time(self, at: float | None, sent: float, *, ends: bool = False) -> float | None:
-        """*at* seconds of the connection on the stream's clock; ``None`` for times that cannot be.
-
-        What *ends* where a gap begins ends before the gap.
-        """
-        if type(at) not in (float, int) or at is None or not 0 <= at <= _LONGEST:
-            return None
-        anchors = self._anchors
-        if len(anchors) == 1:
-            connection, stream = anchors[0]
-        else:
-            index = bisect_left(anchors, (at, -1.0)) if ends else bisect_right(anchors, (at, math.inf))
-            connection, stream = anchors[max(index - 1, 0)]
-        placed = stream + at - connection
-        if placed > sent:
-            return sent if placed <= sent + _BEYOND else None
-        return placed
+        """*at* seconds of the connection on the stream's clock; ``None`` for times that cannot be."""
+        return placed(at, self._anchors, sent, ends=ends)
 
     def _span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
         start, end = self._time(segment.start, sent), self._time(segment.end, sent, ends=True)
@@ -361,29 +349,6 @@ class TranscriptAssembler:
             if first is not None and last is not None and first <= last:
                 return first, last
         return start, end
-
-    def _timed(self, words: Sequence[Word] | None, sent: float) -> list[TimedString] | None:
-        if not words:
-            return None
-        offset = self.offset
-        connection, stream = self._anchors[0]
-        shift = stream - connection
-        plain = len(self._anchors) == 1  # no gap: one sum moves every time, which is what most messages need
-        timed = []
-        for word in words:
-            start, end = word.start, word.end
-            from_: NotGivenOr[float]
-            to: NotGivenOr[float]
-            if plain and type(start) is float and type(end) is float and 0 <= start <= end <= sent - shift:
-                from_, to = start + shift + offset, end + shift + offset
-            else:
-                from_, to = self._known(start, sent), self._known(end, sent, ends=True)
-            timed.append(TimedString(word.text, from_, to, word.confidence, offset, word.speaker))
-        return timed
-
-    def _known(self, at: float | None, sent: float, *, ends: bool = False) -> NotGivenOr[float]:
-        placed = self._time(at, sent, ends=ends)
-        return NOT_GIVEN if placed is None else placed + self.offset
 
 
 def _words_of(fresh: str, text: str, words: list[Word] | None) -> list[Word] | None:
