@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import wave
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
-from agents.providers.cli.call import CallRecord, Line, Turn
-from agents.providers.cli.demo import _problems
+from agents.providers.base import ConfigurationError
+from agents.providers.cli.call import CallRecord, Line, ToolUse, Turn
+from agents.providers.cli.demo import _medians, _problems
+from agents.providers.cli.parts import all_custom_parts
 from agents.providers.cli.screen import revised
+from agents.providers.cli.service import Service
 from agents.providers.cli.word_errors import compare, together
-from agents.providers.local.caller import CALLER_LINES
+from agents.providers.local.caller import CALLER_LINES, speak_line
+from agents.providers.local.synthesiser import SAMPLE_RATE
 
 from .conftest import LINE, Recording, Voxport
 
@@ -39,9 +47,42 @@ def test_a_call_is_shown_kept_and_drawn(voxport: Voxport, tmp_path: Path) -> Non
 
 def test_a_recording_is_the_caller(voxport: Voxport, recording: Recording, tmp_path: Path) -> None:
     path = recording("caller.mp3", rate=44100, channels=2, codec="libmp3lame")
-    result = voxport("demo", "--audio", path, "--http", "--output", tmp_path)
+    result = voxport("demo", "--audio", path, "--http", "--all-custom", "--output", tmp_path)
     assert result.exit_code == 0, result.stderr
+    for adapter in ("CustomHTTPSTTAdapter", "CustomHTTPLLMAdapter", "CustomHTTPTTSAdapter", "the VAD says"):
+        assert adapter in result.stdout
     assert LINE in (tmp_path / "transcript.txt").read_text()
+
+
+def test_everything_is_custom_and_the_model_calls_a_tool(voxport: Voxport, tmp_path: Path) -> None:
+    spoken = tmp_path / "booking.wav"
+    with wave.open(str(spoken), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes(speak_line("book a table for two on friday"))
+    result = voxport("demo", "--all-custom", "--audio", spoken, "--output", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    for built in (
+        r"hears +CustomWebSocketSTTAdapter +generic at ws://127\.0\.0\.1:\d+/v1/stt/stream",
+        r"thinks +CustomHTTPLLMAdapter +voxport-rules at http://127\.0\.0\.1:\d+/v1/chat/completions",
+        r"speaks +CustomWebSocketTTSAdapter +generic at ws://127\.0\.0\.1:\d+/v1/tts/stream",
+        r"medians: end of speech to final \d+ ms, LLM to first token \d+ ms, TTS to first byte \d+ ms",
+    ):
+        assert re.search(built, result.stdout), f"{built} is not in: {result.stdout}"
+    assert "calls    book_table {" in result.stdout
+    (turn,) = json.loads((tmp_path / "transcript.json").read_text())["turns"]
+    (used,) = turn["tools"]
+    assert (used["name"], json.loads(used["arguments"])) == ("book_table", {"day": "Friday", "guests": 2})
+    assert turn["reply"] == used["result"] == "Table 12 is yours on Friday, for 2 people."
+    assert len(turn["llm_first_token"]) == 2 and len(turn["tts_first_audio"]) == 1
+
+
+async def test_parts_of_livekits_own_are_refused_where_all_is_to_be_custom(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text("stt: {provider: deepgram, api_key: k}\nllm: {provider: openai, api_key: k}\n")
+    server: Any = SimpleNamespace(url="http://127.0.0.1:1", ws_url="ws://127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match=r"no room for LiveKit's own livekit\.plugins\.openai") as refused:
+        all_custom_parts(Service(config=config), server)
+    assert f"give section llm of {config} a custom provider" in str(refused.value)
 
 
 def test_what_cannot_be_heard_is_said_before_anything_starts(voxport: Voxport, tmp_path: Path) -> None:
@@ -69,6 +110,23 @@ def test_a_call_that_ended_before_its_time_fails_the_demo() -> None:
     record = CallRecord([], SILENCE, SILENCE, ["the vendor hung up"])
     assert _problems(record, [], 4) == ["the vendor hung up"]
     assert _problems(CallRecord([], SILENCE, SILENCE), [], 4) == ["the call ended after 0 of 4 lines"]
+
+
+def test_a_tool_that_was_not_called_or_not_told_of_fails_the_demo() -> None:
+    turn = Turn(Line(SILENCE, "a table"), 0.0, 1.0, finals=[(1.5, "a table")], heard="a table", reply="Yes.")
+    record, compared = CallRecord([turn], SILENCE, SILENCE), [compare("a table", "a table")]
+    assert _problems(record, compared, 1) == []
+    assert _problems(record, compared, 1, tool="book") == ["the language model did not call book"]
+    turn.tools.append(ToolUse("book", "{}", "Table 12."))
+    assert _problems(record, compared, 1, tool="book") == ["the agent did not say what book answered: Table 12."]
+    turn.reply = "It is Table 12. Goodbye."
+    assert _problems(record, compared, 1, tool="book") == []
+
+
+def test_what_was_not_measured_is_not_shown() -> None:
+    turns = [Turn(Line(SILENCE), 0.0, 1.0, first_tokens=[0.01, 0.02]), Turn(Line(SILENCE), 0.0, 1.0)]
+    assert _medians(turns) == "medians: LLM to first token 15 ms"
+    assert _medians(turns[1:]) == ""
 
 
 def test_words_are_compared_without_case_and_punctuation() -> None:

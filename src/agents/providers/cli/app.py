@@ -127,6 +127,12 @@ def demo(
             help="A recording to be the caller: WAV, FLAC, MP3, Ogg …, of any rate. Default: four lines."
         ),
     ] = None,
+    all_custom: Annotated[
+        bool,
+        typer.Option(
+            "--all-custom", help="Recogniser, language model and voice are all custom; the model calls a tool."
+        ),
+    ] = False,
     http: Http = None,
     vendor: Vendor = None,
     url: Url = None,
@@ -146,13 +152,16 @@ def demo(
     """A caller talks to a LiveKit agent, which hears through a custom vendor.
 
     A real AgentSession without a room. By default everything is on this machine: no key, no network, no
-    microphone. The exit status is 1 when the agent did not understand what the caller said.
+    microphone. The exit status is 1 when the agent did not understand what the caller said, or, with
+    --all-custom, did not book the table that was asked for.
 
     Examples:
 
         voxport demo
 
         voxport demo --http
+
+        voxport demo --all-custom
 
         voxport demo --audio call.mp3
 
@@ -162,7 +171,7 @@ def demo(
         service = _service(vendor, url, api_key, language, model, option, config, http)
         from .demo import DemoOptions, run_demo
 
-        options = DemoOptions(service=service, output=output, audio=audio, lines=lines)
+        options = DemoOptions(service=service, output=output, audio=audio, lines=lines, all_custom=all_custom)
         raise typer.Exit(run(run_demo(options), verbose=verbose))
 
 

@@ -21,17 +21,20 @@ from livekit.agents import (
     CloseEvent,
     ConversationItemAddedEvent,
     ErrorEvent,
+    FunctionToolsExecutedEvent,
     UserInputTranscribedEvent,
 )
 from livekit.agents.llm import LLM, ChatMessage
+from livekit.agents.metrics import LLMMetrics, TTSMetrics
 from livekit.agents.stt import STT
 from livekit.agents.tts import TTS
 from livekit.agents.vad import VAD
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 
+from .restaurant import INSTRUCTIONS
 from .telephone import ROOM_RATE, Clock, Microphone, Samples, Speaker, Subtitles
 
-__all__ = ["Call", "CallRecord", "Line", "Moment", "Turn", "speech_bounds"]
+__all__ = ["Call", "CallRecord", "Line", "Moment", "ToolUse", "Turn", "speech_bounds"]
 
 _PATIENCE_SECONDS = 8.0
 """A caller who got no answer for so long after his last word speaks on."""
@@ -54,6 +57,15 @@ class Line:
     text: str | None = None
 
 
+@dataclass(frozen=True)
+class ToolUse:
+    """A function the language model called. ``arguments`` are JSON as it wrote it."""
+
+    name: str
+    arguments: str
+    result: str
+
+
 @dataclass
 class Turn:
     """A line of the caller and all that came of it. Times are seconds since the call began."""
@@ -68,6 +80,11 @@ class Turn:
     reply: str = ""
     reply_start: float | None = None
     reply_end: float | None = None
+    tools: list[ToolUse] = field(default_factory=list)
+    first_tokens: list[float] = field(default_factory=list)
+    """Seconds from each question to the language model to the first of its answer, as LiveKit measures it."""
+    first_sounds: list[float] = field(default_factory=list)
+    """Seconds from each text for the voice to its first audio, as LiveKit measures it."""
 
     @property
     def final_latency(self) -> float | None:
@@ -100,7 +117,9 @@ class CallRecord:
 class Moment:
     """Something that just happened, for those who watch a call. ``text`` is all of it so far, not what is new."""
 
-    kind: Literal["speaking", "silent", "interim", "final", "heard", "reply", "reply-audio", "reply-end", "error"]
+    kind: Literal[
+        "speaking", "silent", "interim", "final", "heard", "tool", "reply", "reply-audio", "reply-end", "error"
+    ]
     at: float
     turn: Turn | None
     text: str = ""
@@ -113,6 +132,7 @@ class Call:
         stt, llm, tts: what the agent hears, thinks and speaks with. They are not closed.
         vad: finds speech for an *stt* that does not stream; with one, it also decides when a turn is over.
             Without, the STT's own START and END do.
+        agent: who is called; one that only talks, unless it is given.
         room_noise: standard deviation of the noise between the caller's words, in steps of 16-bit PCM.
         on_moment: is told at once what happens.
         patience_seconds: how long the caller waits for an answer before he goes on.
@@ -125,14 +145,14 @@ class Call:
         llm: LLM[Any],
         tts: TTS[Any],
         vad: VAD | None = None,
-        instructions: str = "You answer the telephone of a restaurant.",
+        agent: Agent | None = None,
         room_noise: float = 0.0,
         on_moment: Callable[[Moment], None] = lambda moment: None,
         patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._stt, self._llm, self._tts = stt, llm, tts
         self._vad = vad
-        self._agent = Agent(instructions=instructions)
+        self._agent = agent or Agent(instructions=INSTRUCTIONS)
         self._room_noise = room_noise
         self._on_moment = on_moment
         self._patience = patience_seconds
@@ -173,6 +193,8 @@ class Call:
         session.input.audio = self._microphone
         session.output.audio = synchronizer.audio_output
         session.output.transcription = synchronizer.text_output
+        self._llm.on("metrics_collected", self._on_llm_metrics)
+        self._tts.on("metrics_collected", self._on_tts_metrics)
         try:
             await session.start(self._agent)
             await self._pause(_BREATH_SECONDS)
@@ -185,6 +207,8 @@ class Call:
             await session.aclose()
             await synchronizer.aclose()
             self._speaker.aclose()
+            self._llm.off("metrics_collected", self._on_llm_metrics)
+            self._tts.off("metrics_collected", self._on_tts_metrics)
 
     def record(self) -> CallRecord:
         """The call so far."""
@@ -212,6 +236,7 @@ class Call:
         session.on("user_input_transcribed", self._on_transcribed)
         session.on("conversation_item_added", self._on_item)
         session.on("agent_state_changed", self._on_agent_state)
+        session.on("function_tools_executed", self._on_tools)
         session.on("error", self._on_error)
         session.on("close", self._on_close)
         return session
@@ -261,6 +286,20 @@ class Call:
         if item.role == "user":
             turn.heard = f"{turn.heard} {item.text_content or ''}".strip()
             self._tell("heard", turn.heard)
+
+    def _on_tools(self, event: FunctionToolsExecutedEvent) -> None:
+        for called, output in event.zipped() if self._turns else ():
+            used = ToolUse(called.name, called.arguments, output.output)
+            self._turns[-1].tools.append(used)
+            self._tell("tool", f"{used.name} {used.arguments}: {used.result}")
+
+    def _on_llm_metrics(self, metrics: LLMMetrics) -> None:
+        if self._turns and metrics.ttft >= 0:  # it is -1 when no answer came
+            self._turns[-1].first_tokens.append(metrics.ttft)
+
+    def _on_tts_metrics(self, metrics: TTSMetrics) -> None:
+        if self._turns and metrics.ttfb >= 0:
+            self._turns[-1].first_sounds.append(metrics.ttfb)
 
     def _on_first_audio(self, at: float) -> None:
         if self._turns:

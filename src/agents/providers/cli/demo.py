@@ -1,36 +1,32 @@
 """``voxport demo``: a caller talks to a LiveKit agent that hears through a custom vendor.
 
 The agent is a real AgentSession. It hears through one of Voxport's adapters, thinks and speaks with LiveKit's own
-OpenAI plugin, and all three talk to the embedded server, a process of its own, over real sockets.
+OpenAI plugin, and all three talk to the embedded server, a process of its own, over real sockets. With
+``--all-custom`` Voxport's adapters think and speak, too, and the agent has a tool, which books a table.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..base import LLMConfig, TTSConfig
-from ..factory import ProviderFactory
 from .audio_files import AudioFileError
 from .call import Call, CallRecord, Line, Turn
 from .keepsakes import write_conversation, write_transcript
 from .lines import built_in_lines, lines_of
 from .outcome import FAILED, INTERRUPTED, CommandFailed, complain, warn
+from .parts import EMBEDDED_MODEL, Parts, all_custom_parts, usual_parts
+from .restaurant import BOOKING_TOOL, Restaurant
 from .screen import LiveScreen, PlainScreen, Screen
 from .service import Service, embedded_server
 from .word_errors import Comparison, compare, together
-
-if TYPE_CHECKING:
-    from livekit.agents import llm, stt, tts, vad
-
-    from ..local import ServerProcess
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -40,20 +36,17 @@ WORD_ERROR_LIMIT = 0.34
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the demo is to show. ``lines`` is how many of the built-in caller's lines are said; all by default."""
+    """What the demo is to show.
+
+    ``lines`` is how many of the built-in caller's lines are said; all by default. With ``all_custom`` everything
+    is a custom adapter, and the agent has a tool.
+    """
 
     service: Service
     output: Path
     audio: Path | None = None
     lines: int | None = None
-
-
-@dataclass(frozen=True)
-class _Parts:
-    stt: stt.STT[Any]
-    llm: llm.LLM[Any]
-    tts: tts.TTS[Any]
-    vad: vad.VAD | None
+    all_custom: bool = False
 
 
 async def run_demo(options: DemoOptions) -> int:
@@ -72,9 +65,8 @@ async def run_demo(options: DemoOptions) -> int:
     async with contextlib.AsyncExitStack() as stack:
         with console.status("starting the speech server …"):
             server = await stack.enter_async_context(embedded_server())
-        parts = _parts(options.service, server)
-        for part in (parts.stt, parts.llm, parts.tts):
-            stack.push_async_callback(part.aclose)
+        parts = (all_custom_parts if options.all_custom else usual_parts)(options.service, server)
+        stack.push_async_callback(parts.aclose)
         _introduce(console, options, parts)
         screen: Screen = LiveScreen(console) if console.is_terminal else PlainScreen(console)
         call = Call(
@@ -82,6 +74,7 @@ async def run_demo(options: DemoOptions) -> int:
             llm=parts.llm,
             tts=parts.tts,
             vad=parts.vad,
+            agent=Restaurant() if options.all_custom else None,
             room_noise=room_noise,
             on_moment=screen.show,
         )
@@ -93,7 +86,7 @@ async def run_demo(options: DemoOptions) -> int:
                 interrupted = True
     record = call.record()
     _keep(record, options.output, console)
-    return _judge(record, len(lines), console, interrupted)
+    return _judge(record, lines, console, interrupted, tool=_tool_asked_for(options, parts, lines))
 
 
 async def _lines(options: DemoOptions) -> tuple[list[Line], float]:
@@ -109,60 +102,36 @@ async def _lines(options: DemoOptions) -> tuple[list[Line], float]:
     return lines, noise
 
 
-def _parts(service: Service, server: ServerProcess) -> _Parts:
-    """What the command line names for hearing, thinking and speaking, and the embedded server for the rest."""
-    from livekit.agents import inference
-
-    hearing = service.build(server, on_failure="degrade")
-    thinking, speaking = _from_config(service)
-    at_server = {"base_url": f"{server.url}/v1"}
-    if thinking is None:
-        thinking = ProviderFactory.create_llm(
-            LLMConfig("openai", model="voxport-rules", api_key="none", metadata=at_server)
-        )
-    if speaking is None:
-        speaking = ProviderFactory.create_tts(
-            TTSConfig(
-                "openai",
-                model="espeak-ng",
-                voice="alloy",
-                api_key="none",
-                metadata={**at_server, "response_format": "pcm"},
-            )
-        )
-    return _Parts(hearing, thinking, speaking, None if hearing.capabilities.streaming else inference.VAD())
-
-
-def _from_config(service: Service) -> tuple[llm.LLM[Any] | None, tts.TTS[Any] | None]:
-    """LLM and TTS of the configuration file, where it has any."""
-    if service.config is None:
-        return None, None
-    from ..config_files import ConfigFile
-
-    file = ConfigFile.read(service.config)
-    configs = file.configs()
-    thinking = speaking = None
-    if configs.llm is not None:
-        with file.pointing_at("llm"):
-            thinking = ProviderFactory.create_llm(configs.llm)
-    if configs.tts is not None:
-        with file.pointing_at("tts"):
-            speaking = ProviderFactory.create_tts(configs.tts)
-    return thinking, speaking
-
-
 def _require_matplotlib() -> None:
     import matplotlib  # noqa: F401 - missing, it is to be known before the call and not after it
 
 
-def _introduce(console: Console, options: DemoOptions, parts: _Parts) -> None:
+def _introduce(console: Console, options: DemoOptions, parts: Parts) -> None:
     who = str(options.audio.name) if options.audio else "a synthesised voice"
     turns = "the VAD" if parts.vad else "the recogniser"
+    caller = f"[bold]The caller[/] ({who}) talks to [bold]a LiveKit agent[/]"
+    if options.all_custom:
+        console.print(
+            f"{caller} in which everything is custom; {turns} says when a turn is over.\n", soft_wrap=True
+        )
+        grid = Table.grid(padding=(0, 2))
+        for does, name, what in parts.described():
+            grid.add_row(Text(f"  {does}"), Text(name, style="bold"), Text(what, overflow="fold"))
+        grid.add_row(Text("  does"), Text(BOOKING_TOOL, style="bold"), Text("a tool the language model may call"))
+        console.print(grid)
+        console.print()
+        return
     console.print(
-        f"[bold]The caller[/] ({who}) talks to [bold]a LiveKit agent[/], which hears through "
+        f"{caller}, which hears through "
         f"[bold]{type(parts.stt).__name__}[/] ({parts.stt.provider}); {turns} says when a turn is over.\n",
         soft_wrap=not console.is_terminal,
     )
+
+
+def _tool_asked_for(options: DemoOptions, parts: Parts, lines: list[Line]) -> str | None:
+    """The tool that must be called for *lines*; a model that is none of the embedded server's may ask back."""
+    asks = any("book a table" in (line.text or "") for line in lines)
+    return BOOKING_TOOL if options.all_custom and asks and parts.llm.model == EMBEDDED_MODEL else None
 
 
 def _keep(record: CallRecord, folder: Path, console: Console) -> None:
@@ -179,31 +148,47 @@ def _keep(record: CallRecord, folder: Path, console: Console) -> None:
     console.print(f"\n[dim]left in {folder}:[/] {names}", soft_wrap=True)
 
 
-def _judge(record: CallRecord, lines: int, console: Console, interrupted: bool) -> int:
-    """Print how it went with the caller's *lines*, and answer the exit status."""
+def _judge(
+    record: CallRecord, lines: list[Line], console: Console, interrupted: bool, *, tool: str | None = None
+) -> int:
+    """Print how it went with the caller's *lines*, and answer the exit status. *tool* must have been called."""
     compared = [
         compare(turn.line.text, turn.heard) if turn.line.text is not None else None for turn in record.turns
     ]
     console.print()
     console.print(_summary(record.turns, compared))
+    if times := _medians(record.turns):
+        console.print(f"[dim]{times}[/]", soft_wrap=True)
     if interrupted:
         warn("interrupted: what was heard so far is kept")
         return INTERRUPTED
     expected = [comparison for comparison in compared if comparison is not None]
-    problems = _problems(record, expected, lines)
+    problems = _problems(record, expected, len(lines), tool=tool)
     for problem in problems:
         complain(problem)
     if expected and not problems:
         total = together(expected)
         lost = f"; lost: {', '.join(total.lost)}" if total.lost else ""
+        called = f"; {tool} was called, and what it answered was said" if tool else ""
         console.print(
             f"[green]✓[/] {total.said - len(total.lost)} of {total.said} words understood "
-            f"(word error rate {total.rate:.2f}){lost}"
+            f"(word error rate {total.rate:.2f}){lost}{called}"
         )
     return FAILED if problems else 0
 
 
-def _problems(record: CallRecord, expected: list[Comparison], lines: int) -> list[str]:
+def _medians(turns: list[Turn]) -> str:
+    """What each part takes, in one line; empty when nothing was measured."""
+    measured = (
+        ("end of speech to final", [turn.final_latency for turn in turns if turn.final_latency is not None]),
+        ("LLM to first token", [seconds for turn in turns for seconds in turn.first_tokens]),
+        ("TTS to first byte", [seconds for turn in turns for seconds in turn.first_sounds]),
+    )
+    times = [f"{what} {statistics.median(seconds) * 1000:.0f} ms" for what, seconds in measured if seconds]
+    return f"medians: {', '.join(times)}" if times else ""
+
+
+def _problems(record: CallRecord, expected: list[Comparison], lines: int, *, tool: str | None = None) -> list[str]:
     problems = []
     if record.errors and not any(turn.finals for turn in record.turns):
         return [record.errors[-1]]
@@ -220,7 +205,18 @@ def _problems(record: CallRecord, expected: list[Comparison], lines: int) -> lis
         silent = [str(number) for number, turn in enumerate(record.turns, 1) if not turn.reply or not turn.heard]
         if silent:
             problems.append(f"the agent did not answer turn {', '.join(silent)}")
+    if tool is not None:
+        problems += _problems_with(tool, record.turns)
     return problems
+
+
+def _problems_with(tool: str, turns: list[Turn]) -> list[str]:
+    """Why it cannot be said that *tool* was called and its result spoken."""
+    used = [(turn, use) for turn in turns for use in turn.tools if use.name == tool]
+    if not used:
+        return [f"the language model did not call {tool}"]
+    unsaid = [use.result for turn, use in used if use.result not in turn.reply]
+    return [f"the agent did not say what {tool} answered: {result}" for result in unsaid]
 
 
 def _summary(turns: list[Turn], compared: list[Comparison | None]) -> Table:

@@ -64,11 +64,14 @@ def _turn_json(turn: Turn) -> dict[str, Any]:
         "interims": [{"at": _rounded(at), "text": text} for at, text in turn.interims],
         "finals": [{"at": _rounded(at), "text": text} for at, text in turn.finals],
         "user_turn": turn.heard,
+        "tools": [{"name": t.name, "arguments": t.arguments, "result": t.result} for t in turn.tools],
         "reply": turn.reply,
         "reply_start": _rounded(turn.reply_start),
         "reply_end": _rounded(turn.reply_end),
         "speech_end_to_final": _rounded(turn.final_latency),
         "final_to_first_audio": _rounded(turn.reply_latency),
+        "llm_first_token": [_rounded(seconds) for seconds in turn.first_tokens],
+        "tts_first_audio": [_rounded(seconds) for seconds in turn.first_sounds],
     }
 
 

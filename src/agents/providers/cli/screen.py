@@ -62,6 +62,7 @@ class PlainScreen:
             "speaking": "begins to speak",
             "interim": f"hears    {moment.text} …",
             "final": f"heard    {moment.text}{note}",
+            "tool": f"calls    {moment.text}",
             "reply-audio": _first_audio(turn),
             "reply-end": f"said     {moment.text}",
             "error": f"error    {moment.text}",
@@ -138,6 +139,9 @@ def conversation(turns: Sequence[Turn]) -> RenderableType:
     for turn in turns:
         final = f"final after {turn.final_latency:.2f} s" if turn.final_latency is not None else ""
         grid.add_row(Text("caller", style="bold cyan"), _heard(turn), final)
+        for used in turn.tools:
+            shown = Text(f"{used.name} {used.arguments}: {used.result}", style="dim")
+            grid.add_row(Text("tool", style="magenta"), shown, "")
         if turn.reply_start is not None:
             latency = turn.reply_latency
             audio = f"audio after {latency:.2f} s" if latency is not None else ""
