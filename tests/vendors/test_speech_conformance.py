@@ -135,10 +135,10 @@ async def test_words_have_the_times_of_their_audio(case: SpeechCase, server: Ser
 async def test_an_answer_is_heard_while_its_end_is_still_being_written(case: SpeechCase, server: Server) -> None:
     adapter, _ = case.adapter("websocket", server)
     async with adapter, adapter.stream(conn_options=ONCE) as stream:
-        stream.push_text("We are open from nine in the morning, until eight in the evening. And on ")
+        stream.push_text("We are open from nine in the morning, until eight in the evening. And on all ")
         if "early" not in case.lacks:
             await anext(stream)
-        stream.push_text("Sundays, we are closed.")
+        stream.push_text("of the Sundays, we are closed.")
         stream.end_input()
         frames = [event.frame async for event in stream]
         assert sum(frame.duration for frame in frames) > 1
