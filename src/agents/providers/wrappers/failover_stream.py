@@ -332,8 +332,7 @@ class FailoverStream(DirectStream):
             for member, available in self._choice.heard(leg.member, now, proven=proven):
                 self._adapter._changed(member, available=available)
         if kind is stt.SpeechEventType.FINAL_TRANSCRIPT:
-            if leg.member:
-                self._lookout.look(now)  # before it is gone
+            self._lookout.look(now)  # before it is gone; and a final often comes when it is quiet: that is noise
             audio.acknowledge(transcript.acknowledged)
             if transcript.timed is False:
                 audio.answered()
