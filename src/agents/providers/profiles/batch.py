@@ -258,7 +258,7 @@ class _ResultReader:
             segment.start,
             segment.end,
             segment.speaker,
-            segment.words,
+            list(segment.words) if segment.words is not None else None,
             segment.request_id,
             Usage(audio_seconds=billed * self._scale) if billed is not None and billed > 0 else None,
         )

@@ -6,9 +6,9 @@ What is absent or of an absurd type becomes "the vendor did not say"; only a tra
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, Union
+from typing import Any, Protocol, TypeVar
 
-from ..protocol import Partial, ProtocolError, Segment, Word
+from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word
 from .paths import Getter, compile_first, compile_path, plain_steps
 from .results import Condition, Present, Rule, Words
 from .units import SCALES, number, seconds_reader
@@ -25,7 +25,12 @@ __all__ = [
 AnySegment = TypeVar("AnySegment", bound=Segment)
 Predicate = Callable[[Any], Any]
 """Its result is read as true or false."""
-WordReader = Callable[[Any], Union[list[Word], None]]
+
+
+class WordReader(Protocol):
+    """Reads the words of a message; ``None`` where there is no list of them."""
+
+    def __call__(self, message: Any, lazily: bool = False) -> Sequence[Word] | None: ...
 
 
 def compile_condition(condition: Condition | None) -> Predicate | None:
@@ -83,13 +88,13 @@ def compile_words(words: Words, unit: str) -> WordReader:
     keys = _plain_keys(words)
     read = _words_by_key(keys, words, SCALES[unit]) if keys is not None else _words_by_getter(words, unit)
 
-    def read_words(message: Any) -> list[Word] | None:
+    def read_words(message: Any, lazily: bool = False) -> Sequence[Word] | None:
         items = get_items(message)
         if type(items) is not list:
             return None
         if only is not None:
             items = [item for item in items if only(item)]
-        return read(items)
+        return LazyWords(read, items) if lazily and items else read(items)
 
     return read_words
 
@@ -207,11 +212,12 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
         end = read_end(message) if read_end is not None else None
         if read_duration is not None and start is not None and (length := read_duration(message)) is not None:
             end = start + length
-        words = read_words(within) if read_words is not None else None
+        # partials come several times a second, and few callers want their words
+        words = read_words(within, kind is Partial) if read_words is not None else None
         speaker = None
         if get_speaker is not None:
             speaker = name_speaker(get_speaker(message))
-        elif frequent and words and kind is not Partial:  # vendors change their mind until the text is final
+        elif frequent and kind is not Partial and words:  # vendors change their mind until the text is final
             speaker = most_frequent_speaker(words)
         confidence = get_confidence(within)
         if type(confidence) is not float:

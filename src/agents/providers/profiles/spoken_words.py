@@ -29,7 +29,7 @@ def compile_pieces(words: Words | None, aligned: Aligned | None, unit: str) -> P
     """The reader of a rule's words."""
     if words is not None:
         read = compile_words(words, unit)
-        return lambda message: read(message) or []
+        return lambda message: list(read(message) or ())
     assert aligned is not None, "checked by lint"
     return _compile_aligned(aligned, SCALES[unit])
 

@@ -7,13 +7,14 @@ same. Times go in on the clock of the connection and come out on the audio clock
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, SpeechEventType
 from livekit.agents.types import TimedString
 
-from .events import Event, Final, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
+from .events import Event, Final, LazyWords, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
 from .repetition import repeated_prefix, tokens, without_overlap
 from .timing import WithWords, placed, timed_words
 
@@ -168,7 +169,7 @@ class TranscriptAssembler:
             return self._retract()
         out = self._speak(start)
         self._interim = self._data(partial, text, *self._spoken(partial, start, end, sent), None, WithWords)
-        if words:
+        if words is not None:
             self._interim.words_later(words, self._anchors, sent, self.offset)
         self._interim_end = end
         kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
@@ -284,7 +285,9 @@ class TranscriptAssembler:
         half = (end - start) / 2  # a final that comes late lies between the others, a repetition lies on one
         return any(min(end, e) - max(start, s) >= half for s, e in self._said)
 
-    def _without_said_before_drop(self, text: str, words: list[Word] | None) -> tuple[str, list[Word] | None]:
+    def _without_said_before_drop(
+        self, text: str, words: Sequence[Word] | None
+    ) -> tuple[str, Sequence[Word] | None]:
         fresh, met = repeated_prefix(self._said_before_drop, text)
         # what is not said again now will not be later: the order of the audio is the order of the words
         self._said_before_drop = self._said_before_drop[met:] if met else []
@@ -329,10 +332,9 @@ class TranscriptAssembler:
 
     def _span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
         start, end = self._time(segment.start, sent), self._time(segment.end, sent, ends=True)
-        if end is None and segment.words:
-            end = self._time(segment.words[-1].end, sent, ends=True)
-        if start is None and segment.words:
-            start = self._time(segment.words[0].start, sent)
+        if (end is None or start is None) and (words := _ends_of(segment.words)):
+            start = self._time(words[0].start, sent) if start is None else start
+            end = self._time(words[1].end, sent, ends=True) if end is None else end
         if start is not None and end is not None and start > end:
             return None, None
         return start, end
@@ -341,19 +343,24 @@ class TranscriptAssembler:
         self, segment: Segment, start: float | None, end: float | None, sent: float
     ) -> tuple[float | None, float | None]:
         """From the first word to the last, where the vendor times words; a segment may reach into the silence."""
-        if segment.words:
-            first, last = (
-                self._time(segment.words[0].start, sent),
-                self._time(segment.words[-1].end, sent, ends=True),
-            )
+        words = _ends_of(segment.words)
+        if words:
+            first, last = self._time(words[0].start, sent), self._time(words[1].end, sent, ends=True)
             if first is not None and last is not None and first <= last:
                 return first, last
         return start, end
 
 
-def _words_of(fresh: str, text: str, words: list[Word] | None) -> list[Word] | None:
+def _ends_of(words: Sequence[Word] | None) -> tuple[Word, Word] | None:
+    """The first and the last of *words*."""
+    if isinstance(words, LazyWords):
+        return words.ends()
+    return (words[0], words[-1]) if words else None
+
+
+def _words_of(fresh: str, text: str, words: Sequence[Word] | None) -> Sequence[Word] | None:
     """The *words* of *text* that belong to *fresh*, its end; ``None`` where they cannot be told."""
-    if not words or fresh == text:
+    if fresh == text or not words:
         return words
     kept = len(fresh.split())
     return words[-kept:] if kept and len(words) == len(text.split()) else None

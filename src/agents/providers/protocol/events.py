@@ -6,8 +6,9 @@ them to the clock of the stream. ``None`` means the vendor did not say.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Union, overload
 
 from .policy import Verdict
 
@@ -17,6 +18,7 @@ __all__ = [
     "Final",
     "Finished",
     "Flushed",
+    "LazyWords",
     "Partial",
     "Ready",
     "Segment",
@@ -38,6 +40,53 @@ class Word:
     speaker: str | None = None
 
 
+class LazyWords(Sequence[Word]):
+    """Words that are read out of the vendor's items when somebody wants more than the first and the last.
+
+    Args:
+        read: from items, of which there is at least one, to words; items it does not understand are left out.
+    """
+
+    __slots__ = ("_items", "_read", "_words")
+
+    def __init__(self, read: Callable[[list[Any]], list[Word]], items: list[Any]) -> None:
+        self._read = read
+        self._items = items
+        self._words: list[Word] | None = None
+
+    def _all(self) -> list[Word]:
+        if self._words is None:
+            self._words = self._read(self._items)
+        return self._words
+
+    def ends(self) -> tuple[Word, Word] | None:
+        """The first and the last word; ``None`` when there is none."""
+        if self._words is None:
+            ends = self._read([self._items[0], self._items[-1]])
+            if len(ends) == 2:
+                return ends[0], ends[1]
+        words = self._all()
+        return (words[0], words[-1]) if words else None
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Word: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Word]: ...
+    def __getitem__(self, index: int | slice) -> Word | list[Word]:
+        return self._all()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it can be compared and changed, as a list can
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
 @dataclass(slots=True)
 class Segment:
     """A stretch of transcript."""
@@ -48,7 +97,7 @@ class Segment:
     language: str | None = None
     confidence: float = 0.0
     speaker: str | None = None
-    words: list[Word] | None = None
+    words: Sequence[Word] | None = None
     request_id: str = ""
     metadata: dict[str, Any] | None = None
 

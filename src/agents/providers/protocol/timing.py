@@ -78,7 +78,7 @@ class WithWords(SpeechData):
     def words(self) -> list[TimedString] | None:
         """As LiveKit has it: the words with their times, if the vendor gives any."""
         if self._later is not None:
-            self._made = timed_words(*self._later)
+            self._made = timed_words(*self._later) or None
             self._later = None
         return self._made
 
@@ -90,6 +90,10 @@ class WithWords(SpeechData):
     def words_later(self, words: Sequence[Word], anchors: Anchors, sent: float, offset: float) -> None:
         """The arguments of :func:`timed_words`, for the first look. *words* and *anchors* must not change."""
         self._later = (words, anchors, sent, offset)
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.words  # whoever unpickles it cannot make them any more
+        return dict(self.__dict__)
 
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, SpeechData):
