@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -77,8 +78,12 @@ def recording(tmp_path: Path, spoken: np.ndarray[tuple[int], np.dtype[np.int16]]
 
 
 @pytest.fixture
-def voxport() -> Voxport:
+def voxport() -> Iterator[Voxport]:
     """Run a command in this process; what it printed is in ``stdout`` and ``stderr``."""
+    loggers = [
+        logging.getLogger(name) for name in ("livekit", "livekit.agents", "livekit.plugins", "agents.providers")
+    ]
+    levels = [logger.level for logger in loggers]
     runner = CliRunner()
 
     def run(*arguments: str | Path) -> Result:
@@ -87,4 +92,6 @@ def voxport() -> Voxport:
             raise result.exception
         return result
 
-    return run
+    yield run
+    for logger, level in zip(loggers, levels, strict=True):  # a command sets them for the process it is
+        logger.setLevel(level)
