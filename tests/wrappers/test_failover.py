@@ -482,15 +482,15 @@ async def test_wrong_keys_everywhere_end_the_stream_in_any_mode() -> None:
 
 
 async def test_audio_beyond_replay_seconds_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    one, two, adapter = pair(replay_seconds=0.2)
+    one, two, adapter = pair(replay_seconds=0.3)
     one.fails = two.fails = DOWN
     call = Call(adapter)
-    await call.say(10, pace=8.0)
+    await call.push(speak([10], RATE).pcm, pace=4.0)
     one.fails = None
     with caplog.at_level(logging.ERROR, "agents.providers.wrappers"):
-        await call.until(lambda: bool(call.words))
         await call.end()
     assert adapter.stats.dropped_seconds > 0 and "are lost" in caplog.text
+    assert call.words[-1] == 9 and 0 not in call.words
     await adapter.aclose()
 
 
