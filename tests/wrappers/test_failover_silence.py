@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,31 @@ def test_speech_that_is_given_again_counts() -> None:
     again.begin(10.0, 3.0, text_open=False)
     talk(again, 10.0, 12.1, loud=False)
     assert again.overdue(12.1)
+
+
+def test_how_long_is_left_is_known_beforehand() -> None:
+    owes = watch()
+    assert owes.left(0.5) == math.inf
+    talk(owes, 0.5, 1.0)
+    assert owes.left(1.0) == pytest.approx(1.5)
+    assert owes.left(1.0, patience=2.0) == pytest.approx(3.5)
+    owes.answered(1.0, text_open=True)
+    assert owes.left(1.5) == pytest.approx(1.5), "the words are not final yet"
+    owes.answered(1.5, text_open=False)
+    assert owes.left(1.5) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("ago", "since"),
+    [(0.4, 5.6), (30.0, 5.0)],
+    ids=["in the audio looked at", "but not before the last look, though audio was pushed faster than real time"],
+)
+def test_speech_that_is_noticed_later_counts_from_when_it_came(ago: float, since: float) -> None:
+    late = watch()
+    late.audio(5.0)
+    late.audio(6.0)
+    late.speech(6.0, 0.4, ago=ago)
+    assert late.left(6.0) == pytest.approx(since + 2.0 - 6.0)
 
 
 def sound(peak: int, seconds: float = 0.05, rate: int = 16000) -> bytes:
