@@ -185,7 +185,7 @@ CASES = [
             "http": ({"speed": 1.2, "tag": ["a", "b"]}, ["speed=1.2", "tag=a&tag=b"]),
             "websocket": ({"speed": 1.2, "mip_opt_out": True}, ["speed=1.2", "mip_opt_out=true"]),
         },
-        lacks=frozenset({"words", "early"}),
+        lacks=frozenset({"words"}),
     ),
     SpeechCase(
         "elevenlabs",

@@ -115,6 +115,12 @@ class SpeechConnection(Strict):
     silence: Seconds | None = Field(
         default=None, description="for vendors that never say `done`: so long without audio after the end means it"
     )
+    early_flushes: int = Field(
+        default=0,
+        ge=0,
+        description="for vendors that speak nothing before a flush: how many a minute may be spent on having the"
+        " first sentence spoken while the rest is still being written",
+    )
     ready_wait: bool = Field(default=False, description="whether text waits for the vendor's ready event")
     ready_within: Seconds = Field(default=10.0, description="how long it may take until ready")
     heartbeat: Seconds | Literal["never"] = Field(default=20.0, description="between two WebSocket pings")

@@ -49,6 +49,7 @@ class ProfileStreamingSynthesis(StreamingSynthesisProtocol):
             form=declared_form(service.audio, settings),
             timed_words=any(rule.event == "words" for rule in service.results.rules),
             text_unit=service.text_unit,
+            early_flushes=connection.early_flushes,
             reusable=connection.reusable,
             cancels=bool(service.cancel),
             cancel_answered=connection.cancel_answer,
