@@ -63,6 +63,8 @@ class Lookout:
         self._hearing = hearing
         self._hearing_interval = hearing_interval
         self._hearer: asyncio.Task[None] | None = None
+        if hearing is not None:
+            stream._beside.append(hearing.push_frame)
         self._watch = SilenceWatch(limit, interims=True)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -77,7 +79,6 @@ class Lookout:
         """From now on it looks, until :meth:`aclose`."""
         self._timer = self._loop.call_later(self._tick_seconds, self._tick)
         if self._hearing is not None:
-            self._stream._beside.append(self._hearing.push_frame)
             self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
 
     async def aclose(self) -> None:
