@@ -314,8 +314,8 @@ def test_a_batch_reply_that_is_none_is_an_error(body: bytes) -> None:
 # --- on the embedded server ---
 
 
-async def _configured(model: str, keyterms: list[str]) -> tuple[CustomWebSocketSTTAdapter, Tape]:
-    """A stream whose session gets *keyterms* in its middle."""
+async def _configured(model: str, keyterms: list[str], *, connects: int) -> tuple[CustomWebSocketSTTAdapter, Tape]:
+    """A stream whose session gets *keyterms* in its middle, and that has so many connections in the end."""
     tape = Tape()
     async with SpeechServer(ServerOptions(), recogniser=QuietRecogniser()) as server:
         adapter = CustomWebSocketSTTAdapter(
@@ -329,7 +329,7 @@ async def _configured(model: str, keyterms: list[str]) -> tuple[CustomWebSocketS
         adapter._update_session_keyterms(keyterms)
         push(stream, silence(0.2))
         stream.flush()
-        while len(tape.events(Flushed)) < 2:
+        while len(tape.events(Flushed)) < 2 or adapter.stats.connects < connects:
             await asyncio.sleep(0.01)
         await stream.aclose()
         await adapter.aclose()
@@ -337,7 +337,7 @@ async def _configured(model: str, keyterms: list[str]) -> tuple[CustomWebSocketS
 
 
 async def test_keyterms_of_a_session_are_configured_without_a_new_connection() -> None:
-    adapter, tape = await _configured("nova-3", ["Voxport"])
+    adapter, tape = await _configured("nova-3", ["Voxport"], connects=1)
     (update,) = [entry for entry in tape.entries if isinstance(entry, Sent) and entry.what == "update"]
     assert update.messages == ['{"type":"Configure","keyterms":["Voxport"],"features":{"numerals":false}}']
     assert (adapter.stats.connects, tape.events(Failure)) == (1, [])
@@ -345,7 +345,7 @@ async def test_keyterms_of_a_session_are_configured_without_a_new_connection() -
 
 async def test_keyterms_that_are_refused_go_with_a_new_connection() -> None:
     """More than 500 tokens is what the server refuses in band, and takes in the URL."""
-    adapter, tape = await _configured("nova-3", [f"word{i}" for i in range(501)])
+    adapter, tape = await _configured("nova-3", [f"word{i}" for i in range(501)], connects=2)
     (failure,) = tape.events(Failure)
     assert failure.detail == {"code": "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"}
     assert (adapter.stats.connects, adapter.stats.transient_failures) == (2, 0)
