@@ -6,6 +6,7 @@ What is absent or of an absurd type becomes "the vendor did not say"; only a tra
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word
@@ -112,37 +113,53 @@ def _plain_keys(words: Words) -> list[str] | None:
 
 
 def _words_by_key(texts: list[str], words: Words, scale: float) -> Callable[[list[Any]], list[Word]]:
-    first, others = texts[0], texts[1:]
+    keys = (texts[0], words.start, words.end, words.confidence)
+    read_carefully = _careful_word(texts, words, scale)
+    if any(key is None for key in keys):
+        return lambda items: [word for item in items if (word := read_carefully(item)) is not None]
+    fields: Callable[[Any], tuple[Any, Any, Any, Any]] = itemgetter(*keys)
+    speaker_key, name_speaker = words.speaker, _speaker_namer(words.speaker_format)
+
+    def read(items: list[Any]) -> list[Word]:
+        found: list[Word] = []
+        for item in items:
+            try:
+                text, start, end, confidence = fields(item)
+                usual = type(text) is str and type(start) is type(end) is type(confidence) is float
+            except (LookupError, TypeError):  # a field is missing, or it is no object at all
+                usual = False
+            if not usual:
+                if (word := read_carefully(item)) is not None:
+                    found.append(word)
+                continue
+            if scale != 1.0:
+                start, end = start * scale, end * scale
+            speaker = item.get(speaker_key)
+            found.append(Word(text, start, end, confidence, None if speaker is None else name_speaker(speaker)))
+        return found
+
+    return read
+
+
+def _careful_word(texts: list[str], words: Words, scale: float) -> Callable[[Any], Word | None]:
+    """Reads a word out of an item that may be anything; ``None`` where it holds none."""
     start_key, end_key, confidence_key, speaker_key = words.start, words.end, words.confidence, words.speaker
     name_speaker = _speaker_namer(words.speaker_format)
 
-    def read(items: list[Any]) -> list[Word]:
-        found = []
-        for item in items:
-            if type(item) is not dict:
-                continue
-            text = item.get(first)
-            for key in others if text is None else ():
-                text = item.get(key)
-                if text is not None:
-                    break
-            if type(text) is not str:
-                continue
-            start, end, confidence = item.get(start_key), item.get(end_key), item.get(confidence_key)
-            if type(start) is not float:
-                start = number(start)
-            if type(end) is not float:
-                end = number(end)
-            if type(confidence) is not float:
-                confidence = number(confidence) or 0.0
-            if scale != 1.0:
-                start = None if start is None else start * scale
-                end = None if end is None else end * scale
-            speaker = item.get(speaker_key)
-            if speaker is not None:
-                speaker = name_speaker(speaker)
-            found.append(Word(text, start, end, confidence, speaker))
-        return found
+    def read(item: Any) -> Word | None:
+        if type(item) is not dict:
+            return None
+        text = next((item[key] for key in texts if item.get(key) is not None), None)
+        if type(text) is not str:
+            return None
+        start, end = number(item.get(start_key)), number(item.get(end_key))
+        return Word(
+            text,
+            None if start is None else start * scale,
+            None if end is None else end * scale,
+            number(item.get(confidence_key)) or 0.0,
+            name_speaker(item.get(speaker_key)),
+        )
 
     return read
 

@@ -100,7 +100,8 @@ class Program:
             ProtocolError: it cannot be understood.
         """
         events: list[Event] = []
-        if self._literals and isinstance(raw, str) and raw in self._literals:
+        if self._literals and raw in self._literals:
+            assert isinstance(raw, str)
             event = self._literals[raw]()
             return [*memory.close_utterance(), event]
         try:
