@@ -140,6 +140,18 @@ def test_a_flush_is_answered_by_the_item_of_its_commit() -> None:
     assert flushed == Flushed()
 
 
+def test_a_flush_before_the_server_noticed_speech_begins_where_the_item_before_ended() -> None:
+    """The commit overtook its discovery that somebody speaks, which alone says where."""
+    talk = Talk()
+    for item, begin, end in (("a", 0.0, 1.0), ("b", 1.0, 2.0)):
+        talk.inner.audio(SECOND)
+        talk.inner.flush()
+        talk.hear("committed", item)
+        final = talk.hear("completed", item, transcript="so")[0]
+        assert isinstance(final, Final)
+        assert (final.start, final.end) == (begin, end)
+
+
 def test_silence_that_was_committed_is_an_empty_final() -> None:
     talk = Talk()
     talk.inner.audio(SECOND)

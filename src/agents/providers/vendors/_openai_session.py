@@ -88,6 +88,7 @@ class RealtimeConversation(Conversation):
         self._sent = 0.0
         self._uncommitted = 0.0
         self._count = 0
+        self._committed_until = 0.0
         self._commits: deque[_Commit] = deque()
         self._items: dict[str, _Item] = {}  # in order
 
@@ -183,10 +184,12 @@ class RealtimeConversation(Conversation):
         item.committed = True
         if not item.stopped and self._commits:
             commit = self._commits.popleft()
-            item.start = commit.begin if item.start is None else item.start
+            if item.start is None:  # the commit overtook the server's discovery of speech
+                item.start = self._committed_until if commit.begin is None else commit.begin
             item.end = commit.end
             item.answers += commit.answers
             item.finishes = item.finishes or commit.closes
+        self._committed_until = max(self._committed_until, item.end or 0.0)
         return self._release()
 
     def _delta(self, item_id: str, event: Mapping[str, Any]) -> Sequence[Event]:
