@@ -3,10 +3,10 @@
     python benchmarks/profile_cost.py
 
 Both turn Deepgram's messages into the same events; that they do is checked first. ``by hand`` is what a plugin
-would do: decode, look at the type, pick the fields, make every word, and trust that all is as it should be. A profile
-checks every type. ``words read`` also looks at all words of every event, as a caller may: a profile reads those of
-a partial only then, and LiveKit's session does not. The mix is what a stream gets in 3 s: one ``SpeechStarted``,
-twelve interims of twelve words, one final. Best of many rounds, in turn.
+would do: decode, look at the type, pick the fields, make every word, and trust that all is as it should be. A
+profile checks every type. ``words read`` also looks at all words of every event, as a caller may: a profile reads
+those of a partial only then, and LiveKit's session does not. The mix is what a stream gets in 3 s: one
+``SpeechStarted``, twelve interims of twelve words, one final. Best of many rounds, in turn.
 """
 
 from __future__ import annotations
