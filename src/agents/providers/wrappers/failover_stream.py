@@ -74,11 +74,10 @@ class FailoverStream(DirectStream):
         self._input_ended_at: float | None = None
         self._channels = 0  # 1, once it is known that frames go on as they come
         self._drained_in_vain = 0
-        by_vad = stt._vad is not None and stt._options.speech_by == "vad"
         self._lookout = Lookout(
             self,
             limit=stt._options.silence_limit,
-            hearing=stt._vad.stream() if stt._vad is not None and by_vad else None,
+            hearing=stt._vad.stream() if stt._vad is not None and stt._options.speech_by == "vad" else None,
             hearing_interval=stt._vad_interval,
         )
 
