@@ -275,7 +275,7 @@ The recogniser holds the caller's audio that no final covers yet: 640 bytes of s
 minute. LiveKit keeps a record of the session, some 40 kB a turn.
 """
 AT_HAND = 100_000
-"""Bytes that may be in use in one moment and not in another, however many turns there were: socket buffers, audio."""
+"""Bytes that are in use in one moment and not in another, however many turns there were: socket buffers, audio."""
 
 OURS = ("*/agents/providers/*", "*/aiohttp/*", "*/asyncio/*", "*/yarl/*", "*/multidict/*", "*/av/*")
 
