@@ -29,10 +29,11 @@ from agents.providers.protocol import (
     WireMessage,
 )
 from agents.providers.redaction import Secret
-from agents.providers.stt import link as link_module
-from agents.providers.stt.link import MAX_MESSAGE_BYTES, NO_STATUS, Link, connect
+from agents.providers.stt.link import MAX_MESSAGE_BYTES, Link, connect
+from agents.providers.transport import sockets
 from agents.providers.transport.failures import ConnectionFailed
 from agents.providers.transport.sessions import SessionSource
+from agents.providers.transport.sockets import NO_STATUS
 
 KEY = "key-4711-very-secret"
 PATIENCE = 5.0
@@ -611,7 +612,7 @@ class TestEnding:
     async def test_aclose_waits_only_so_long_for_a_vendor_without_manners(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(link_module, "_CLOSE_SECONDS", 0.05)
+        monkeypatch.setattr(sockets, "_CLOSE_SECONDS", 0.05)
         release = asyncio.Event()
 
         async def talk(ws: Socket) -> None:

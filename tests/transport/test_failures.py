@@ -79,7 +79,7 @@ def test_a_timeout_of_the_connection_says_so_whatever_was_to_be_done() -> None:
         (aiohttp.ServerDisconnectedError(), Verdict.TRANSIENT, "the connection was lost while connecting"),
         (ConnectionResetError(), Verdict.TRANSIENT, "the connection was lost while connecting"),
         (ValueError(f"a header with {KEY}"), Verdict.PERMANENT, "cannot be sent (ValueError: a header with ***)"),
-        (aiohttp.ClientPayloadError(f"half of {KEY}"), Verdict.TRANSIENT, "the connection was lost while connecting"),
+        (aiohttp.ClientPayloadError(f"half of {KEY}"), Verdict.TRANSIENT, "the connection was lost while"),
         (RedirectRefused(307, f"https://else/?key={KEY}"), Verdict.PERMANENT, "https://else/?key=***"),
         (RedirectRefused(307, ""), Verdict.PERMANENT, "a place it does not name"),
     ],

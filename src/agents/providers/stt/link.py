@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import os
-import socket
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from time import monotonic
@@ -15,24 +12,17 @@ from typing import Any
 import aiohttp
 
 from ..protocol import Conversation, Failure, Settings, StreamingProtocol, Traits, Verdict, WireMessage
-from ..transport.exchange import run_flow
-from ..transport.failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
-from ..transport.sessions import SessionSource, redirects_refused
+from ..transport.failures import ConnectionFailed, failure_of_exception
+from ..transport.sessions import SessionSource
+from ..transport.sockets import Socket, close_within, cut, failure_of_end, made_within, open_socket
 
-__all__ = ["NO_STATUS", "Link", "connect"]
+__all__ = ["Link", "connect"]
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No vendor's message comes near this; a larger one ends the connection."""
 
-_CLOSE_SECONDS = 0.5
-"""How long to wait for the vendor's half of the closing handshake."""
-
 _LOUD_SECONDS = 1.0
 """So much loud audio without an answer is more than a cough."""
-
-NO_STATUS = 1005
-"""A close frame without a code (RFC 6455 section 7.4.1)."""
-
 
 Work = Coroutine[Any, Any, None]
 
@@ -57,7 +47,7 @@ class Link:
 
     def __init__(
         self,
-        ws: aiohttp.ClientWebSocketResponse[bool],
+        ws: Socket,
         conversation: Conversation,
         settings: Settings,
         traits: Traits,
@@ -186,14 +176,7 @@ class Link:
             if self._ended.verdict is Verdict.IGNORE:
                 return None
             raise ConnectionFailed(self._ended)
-        table = self.traits.close_codes
-        if kind is aiohttp.WSMsgType.CLOSE:
-            reason = message.extra if isinstance(message.extra, str) else ""
-            raise ConnectionFailed(failure_of_close(message.data or NO_STATUS, reason, self.settings, table))
-        error = self._ws.exception() or message.data
-        if isinstance(error, BaseException):
-            raise ConnectionFailed(failure_of_exception(error, self.settings, doing="receiving"))
-        raise ConnectionFailed(failure_of_close(None, "", self.settings, table))
+        raise ConnectionFailed(failure_of_end(self._ws, message, self.settings, self.traits.close_codes))
 
     async def _send_pong(self, data: bytes) -> None:
         try:
@@ -247,48 +230,25 @@ class Link:
         if self._ended is None:
             self._ended = failure
             self.live = False
-            self._abort()
+            cut(self._ws)
 
     def finish(self) -> None:
         """End the connection as planned: :meth:`receive` returns ``None``."""
         if self._ended is None:
             self._ended = Failure("", Verdict.IGNORE)
             self.live = False
-            self.run(self._close_politely)
-
-    async def _close_politely(self) -> None:
-        """Close with a closing handshake, but not for ever: aiohttp reads on until the other side closes, too."""
-        closing = self._loop.create_task(self._ws.close(), name="voxport.close")
-        try:
-            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
-        finally:
-            if not closing.done():
-                self._abort()
-                closing.cancel()
-            await asyncio.gather(closing, return_exceptions=True)
-
-    def _abort(self) -> None:
-        """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
-        sock = self._ws.get_extra_info("socket")
-        if sock is None:
-            return
-        with contextlib.suppress(OSError):  # the other side was faster
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except TypeError:  # uvloop shows a socket that only tells its number
-                with socket.socket(fileno=os.dup(sock.fileno())) as same:
-                    same.shutdown(socket.SHUT_RDWR)
+            self.run(lambda: close_within(self._ws))
 
     async def aclose(self) -> None:
         """Close the socket and wait until nothing of it is left. One given up is not waited for."""
         self.live = False
         if self._ended is not None and self._ended.verdict is not Verdict.IGNORE:
-            self._abort()
+            cut(self._ws)
         try:
-            await self._close_politely()
+            await close_within(self._ws)
         finally:
             if not self._ws.closed:  # cancelled in the middle of it
-                self._abort()
+                cut(self._ws)
             for task in list(self._tasks):
                 task.cancel()
             if self._tasks:
@@ -322,48 +282,19 @@ async def connect(
     Raises:
         ConnectionFailed: with the verdict on why.
     """
-    # not asyncio.wait_for: before Python 3.12 a cancellation that meets the result is lost in it
-    connecting = asyncio.get_running_loop().create_task(
-        _connect(source, protocol, settings, timeout), name="voxport.connect"
-    )
-    try:
-        await asyncio.wait({connecting}, timeout=timeout)
-    except asyncio.CancelledError:
-        connecting.cancel()
-        (made,) = await asyncio.gather(connecting, return_exceptions=True)
-        if isinstance(made, Link):
-            await made.aclose()
-        raise
-    if connecting.done():
-        return connecting.result()
-    connecting.cancel()
-    (made,) = await asyncio.gather(connecting, return_exceptions=True)
-    if isinstance(made, Link):
-        return made  # just in time
-    raise ConnectionFailed(Failure(f"no connection within {timeout:g} s", detail={"timeout": True}))
+    return await made_within(timeout, _connect(source, protocol, settings, timeout), name="voxport.connect")
 
 
 async def _connect(source: SessionSource, protocol: StreamingProtocol, settings: Settings, timeout: float) -> Link:
-    session = source.get()
-    traits = protocol.traits(settings)
-    http_timeout = aiohttp.ClientTimeout(total=timeout)
-    target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
-    failure = None
-    try:
-        with redirects_refused(session):
-            ws = await session.ws_connect(
-                target.url,
-                headers=target.headers,
-                protocols=target.subprotocols,
-                autoping=False,
-                max_msg_size=MAX_MESSAGE_BYTES,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
-            )
-    except Exception as error:  # whatever a transport raises here is a failed connection
-        failure = failure_of_exception(error, settings, doing="connecting")
-    if failure is not None:  # outside the handler: aiohttp's exceptions hold the request with its headers
-        raise_bare(failure)
-    link = Link(ws, protocol.converse(settings), settings, traits)
+    ws = await open_socket(
+        source,
+        protocol.prepare(settings),
+        settings,
+        timeout=timeout,
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        autoping=False,  # pings are answered in receive, and sent by keep_heart_beating
+    )
+    link = Link(ws, protocol.converse(settings), settings, protocol.traits(settings))
     try:
         await link.send(link.conversation.opening())
     except BaseException:

@@ -38,9 +38,10 @@ from ..protocol import (
 )
 from ..protocol.assembler import TranscriptAssembler
 from ..transport.failures import ConnectionFailed, api_error
+from ..transport.sockets import NO_STATUS
 from .adapter import OnFailure
 from .direct import DirectStream
-from .link import NO_STATUS, Link, connect
+from .link import Link, connect
 from .outbox import Outbox
 from .ticker import ticker
 

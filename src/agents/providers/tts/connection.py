@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import aiohttp
 
-from ..base import ConfigurationError
 from ..protocol import (
     Failure,
     Ready,
@@ -25,25 +22,20 @@ from ..protocol import (
     Verdict,
     WireMessage,
 )
-from ..transport.exchange import run_flow
-from ..transport.failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
-from ..transport.sessions import SessionSource, redirects_refused
+from ..transport.failures import ConnectionFailed, failure_of_exception
+from ..transport.sessions import SessionSource
+from ..transport.sockets import Socket, close_within, cut, failure_of_end, made_within, open_socket
 
 __all__ = ["Connection", "Listener", "connect"]
 
 _MAX_MESSAGE_BYTES = 16 << 20
 """A sentence of audio in one message, in base64, and then some."""
 
-_CLOSE_SECONDS = 0.5
-"""How long to wait for the vendor's half of the closing handshake."""
-
 _UNREADABLE_LIMIT = 100
 """So many messages in a row that no protocol knows: this is not the service it should be."""
 
 _MESSAGES_A_TURN = 16
 """So many messages are read before everything else gets its turn."""
-
-_NO_STATUS = 1005
 
 _MINUTE = 60.0
 
@@ -76,7 +68,7 @@ class Connection:
 
     def __init__(
         self,
-        ws: aiohttp.ClientWebSocketResponse[bool],
+        ws: Socket,
         protocol: StreamingSynthesisProtocol,
         settings: Settings,
     ) -> None:
@@ -191,7 +183,7 @@ class Connection:
                 if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     self._on_message(message.data)
                 else:
-                    self.fail(self._failure_behind(message))
+                    self.fail(failure_of_end(self._ws, message, self.settings, self.traits.close_codes))
                     return
                 count += 1
                 if count % _MESSAGES_A_TURN == 0:
@@ -227,16 +219,6 @@ class Connection:
             elif isinstance(event, SegmentDone) and not self.over.done():
                 self.over.set_result(None)  # the answer to a cancellation
 
-    def _failure_behind(self, message: Any) -> Failure:
-        table = self.traits.close_codes
-        if message.type is aiohttp.WSMsgType.CLOSE:
-            reason = message.extra if isinstance(message.extra, str) else ""
-            return failure_of_close(message.data or _NO_STATUS, reason, self.settings, table)
-        error = self._ws.exception() or message.data
-        if isinstance(error, BaseException):
-            return failure_of_exception(error, self.settings, doing="receiving")
-        return failure_of_close(None, "", self.settings, table)
-
     def fail(self, failure: Failure, *, said: bool = False) -> None:
         """Give the connection up, and tell the listener. *said*: the vendor told so in a message."""
         if self.ended is not None:
@@ -245,7 +227,7 @@ class Connection:
             failure.message = self.settings.redact(failure.message, limit=300)
             failure.detail["said"] = True
         self.ended = failure
-        self._abort()
+        cut(self._ws)
         for future in (self.ready, self.over):
             if not future.done():
                 future.set_result(None)
@@ -265,18 +247,6 @@ class Connection:
             due = seconds
         self._keepalive = self._loop.call_later(due, self._watch)
 
-    def _abort(self) -> None:
-        """Cut the socket in both directions, so that whoever reads or writes it notices at once."""
-        sock = self._ws.get_extra_info("socket")
-        if sock is None or self._ws.closed:
-            return
-        with contextlib.suppress(OSError):  # the other side was faster
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except TypeError:  # uvloop shows a socket that only tells its number
-                with socket.socket(fileno=os.dup(sock.fileno())) as same:
-                    same.shutdown(socket.SHUT_RDWR)
-
     async def aclose(self) -> None:
         """Close the socket, and wait until nothing of it is left. One that failed is not waited for."""
         if self._keepalive is not None:
@@ -285,28 +255,14 @@ class Connection:
         self._listener = None
         try:
             if failed is None and not self._ws.closed:
-                await self._close_bounded(self._say_goodbye())
+                await close_within(self._ws, self._say_goodbye())
         finally:
             tasks: list[asyncio.Task[Any]] = [self._reading, *self._tasks]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if not self._ws.closed:
-                await self._close_bounded(self._close_socket())
-
-    async def _close_bounded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do *work*, but not for ever: aiohttp reads on until the other side closes, too."""
-        closing = self._loop.create_task(work, name="voxport.voice.close")
-        try:
-            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
-        finally:
-            if not closing.done():
-                self._abort()
-                closing.cancel()
-            await asyncio.gather(closing, return_exceptions=True)
-
-    async def _close_socket(self) -> None:
-        await self._ws.close()
+                await close_within(self._ws)
 
     async def _say_goodbye(self) -> None:
         with contextlib.suppress(aiohttp.ClientError, ConnectionError):
@@ -330,21 +286,9 @@ async def connect(
     Raises:
         ConnectionFailed: with the verdict on why.
     """
-    connecting = asyncio.get_running_loop().create_task(
-        _open(source, protocol, settings, timeout), name="voxport.voice.connect"
+    connection = await made_within(
+        timeout, _open(source, protocol, settings, timeout), name="voxport.voice.connect"
     )
-    try:
-        await asyncio.wait({connecting}, timeout=timeout)
-    finally:
-        late = not connecting.done()
-        if late:
-            connecting.cancel()
-            (made,) = await asyncio.gather(connecting, return_exceptions=True)
-            if isinstance(made, Connection):
-                await made.aclose()
-    if late:
-        raise ConnectionFailed(Failure(f"no connection within {timeout:g} s", detail={"timeout": True}))
-    connection = connecting.result()
     try:
         await _until_ready(connection)
     except BaseException:
@@ -365,30 +309,14 @@ async def _until_ready(connection: Connection) -> None:
 async def _open(
     source: SessionSource, protocol: StreamingSynthesisProtocol, settings: Settings, timeout: float
 ) -> Connection:
-    session = source.get()
-    traits = protocol.traits(settings)
-    http_timeout = aiohttp.ClientTimeout(total=timeout)
-    failure = None
-    try:
-        target = await run_flow(protocol.prepare(settings), session, settings=settings, timeout=http_timeout)
-    except ConfigurationError as error:  # a credential that is not there, say
-        failure = Failure(settings.redact(str(error)), Verdict.PERMANENT)
-    if failure is not None:
-        raise_bare(failure)
-    try:
-        with redirects_refused(session):
-            ws = await session.ws_connect(
-                target.url,
-                headers=target.headers,
-                protocols=target.subprotocols,
-                heartbeat=traits.heartbeat_seconds,
-                max_msg_size=_MAX_MESSAGE_BYTES,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
-            )
-    except Exception as error:  # whatever a transport raises here is a failed connection
-        failure = failure_of_exception(error, settings, doing="connecting")
-    if failure is not None:  # outside the handler: aiohttp's exceptions hold the request with its headers
-        raise_bare(failure)
+    ws = await open_socket(
+        source,
+        protocol.prepare(settings),
+        settings,
+        timeout=timeout,
+        max_message_bytes=_MAX_MESSAGE_BYTES,
+        heartbeat=protocol.traits(settings).heartbeat_seconds,
+    )
     connection = Connection(ws, protocol, settings)
     try:
         await connection.send(connection.conversation.opening())

@@ -1,0 +1,91 @@
+"""Opening a WebSocket, for whoever still wants it. The rest is held by the tests of the shells' connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+
+import pytest
+
+from agents.providers.base import ConfigurationError
+from agents.providers.protocol import ConnectRequest, HttpRequest, HttpResponse, Settings, Verdict, Wait
+from agents.providers.redaction import Secret
+from agents.providers.transport.failures import ConnectionFailed
+from agents.providers.transport.sessions import SessionSource
+from agents.providers.transport.sockets import made_within, open_socket
+
+SETTINGS = Settings(url="ws://127.0.0.1:9/", api_key=Secret("key-4711"))
+
+
+class Made:
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_what_the_way_refuses_cannot_pass_and_ends_no_session_in_silence() -> None:
+    """LiveKit's loop knows its own errors only: a ConfigurationError out of a live stream would leave it deaf."""
+
+    def refuses() -> Generator[HttpRequest | Wait, HttpResponse, ConnectRequest]:
+        yield Wait(0.0)
+        raise ConfigurationError("there are no credentials beside key-4711: set them")
+
+    source = SessionSource()
+    with pytest.raises(ConnectionFailed) as caught:
+        await open_socket(source, refuses(), SETTINGS, timeout=1.0, max_message_bytes=1)
+    await source.aclose()
+    assert caught.value.failure.verdict is Verdict.PERMANENT
+    assert caught.value.failure.message == "there are no credentials beside ***: set them"
+
+
+async def test_what_takes_too_long_is_a_timeout() -> None:
+    async def never() -> Made:
+        await asyncio.Event().wait()
+        return Made()
+
+    with pytest.raises(ConnectionFailed, match=r"no connection within 0\.01 s") as caught:
+        await made_within(0.01, never(), name="test")
+    assert caught.value.failure.detail == {"timeout": True}
+
+
+async def test_what_is_made_in_the_moment_of_a_cancellation_is_closed() -> None:
+    made = Made()
+    gate = asyncio.Event()
+
+    async def making() -> Made:
+        await gate.wait()
+        return made
+
+    waiting = asyncio.create_task(made_within(60.0, making(), name="test"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.sleep(0)  # it is made, and nobody has been told yet
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert made.closed
+
+
+async def test_what_is_made_while_the_time_runs_out_is_taken() -> None:
+    made = Made()
+
+    async def at_the_last_moment() -> Made:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass  # it was ready
+        return made
+
+    assert await made_within(0.01, at_the_last_moment(), name="test") is made
+    assert not made.closed
+
+
+async def test_a_failure_of_the_making_is_the_callers() -> None:
+    async def fails() -> Made:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await made_within(1.0, fails(), name="test")
