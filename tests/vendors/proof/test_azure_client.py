@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -213,7 +214,11 @@ def recogniser(server: Server, monkeypatch: pytest.MonkeyPatch) -> speech_recogn
         parts = urlsplit(request.full_url)
         hosts.append(parts.netloc)
         request.full_url = f"{server.url}{parts.path}?{parts.query}"
-        return urlopen(request, timeout=timeout)
+        try:
+            return urlopen(request, timeout=timeout)
+        except HTTPError as refusal:
+            refusal.close()  # the client leaves that to the garbage collector
+            raise
 
     monkeypatch.setattr(speech_recognition, "urlopen", redirected)
     client = speech_recognition.Recognizer()

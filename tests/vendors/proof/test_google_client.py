@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
 from conformance import API_KEY
 from cryptography.hazmat.primitives.asymmetric import rsa
-from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound, Unauthorized
-from google.auth.exceptions import RefreshError
-from google.cloud import speech_v1, speech_v2, storage
-from google.oauth2 import service_account
-from google.oauth2.credentials import Credentials
 from google_logins import REFRESH_TOKEN, account
 from spoken_lines import LINES, RATE, plain, silence, spoken
 
 from agents.providers.local import ServerProcess
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # that some day they will do without Python 3.10
+    from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound, Unauthorized
+    from google.auth.exceptions import RefreshError
+    from google.cloud import speech_v1, speech_v2, storage
+    from google.oauth2 import service_account
+    from google.oauth2.credentials import Credentials
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
