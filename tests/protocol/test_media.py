@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.providers.protocol import SynthesisForm, form_of, is_audio
+from agents.providers.protocol.media import file_type
 
 DECLARED = SynthesisForm("audio/pcm", 22050, 2)
 
@@ -55,3 +56,28 @@ def test_what_is_no_audio_is_refused_by_name(content_type: str, named: str) -> N
 def test_media_types_are_told_from_other_words() -> None:
     assert is_audio("audio/l16;rate=8000") and is_audio("audio/webm")
     assert not is_audio("mp3") and not is_audio("text/plain")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "name"),
+    [
+        (b"RIFF\xff\xff\xff\xffWAVEfmt ", "audio/wav"),
+        (b"RIFF\0\0\0\0AVI LIST", None),
+        (b"ID3\x04\0\0\0\0\0#", "audio/mpeg"),
+        (b"ID3 is a tag", None),
+        (b"OggS\0\x02", "audio/ogg"),
+        (b"fLaC\0\0\0\x22", "audio/flac"),
+        (b"\xff\xfb\x90\x00" + bytes(413) + b"\xff\xfb", "audio/mpeg"),  # 128 kbit/s at 44.1 kHz: 417 bytes
+        (b"\xff\xf3\x44\xc4" + bytes(92) + b"\xff\xf3", "audio/mpeg"),  # 32 kbit/s at 24 kHz: 96 bytes
+        (b"\xff\xfb\x90\x00" + bytes(413) + b"\xff\x00", None),
+        (b"\xff\xfb\x90\x00" + bytes(100), None),
+        (b"\xff\xfb\xf0\x00" + bytes(900), None),
+        (b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9) + b"\xff\xf1", "audio/aac"),  # 16 bytes
+        (b"\xff\xff\xff\xff" * 300, None),
+        (b"\xff", None),
+        (b"", None),
+        (bytes(1000), None),
+    ],
+)
+def test_files_are_known_by_how_they_begin(beginning: bytes, name: str | None) -> None:
+    assert file_type(beginning) == name

@@ -204,6 +204,10 @@ _SOUNDS = {
     "wav said to be pcm": (wav(tone(rate=16000), 16000), "audio/pcm", {"media_type": "audio/wav"}),
     "pcm said to be a text": (tone(rate=16000), "text/plain", {"media_type": "audio/pcm;rate=16000"}),
     "no type at all": (tone(), "application/octet-stream", {}),
+    "wav without a type": (wav(tone(rate=16000), 16000), "application/octet-stream", {}),
+    "wav that is called pcm": (wav(tone(rate=16000), 16000), "audio/pcm;rate=8000", {}),
+    "mp3 without a type": (encoded(tone(), "mp3", "libmp3lame"), "", {}),
+    "opus without a type": (encoded(tone(), "ogg", "libopus"), "binary/octet-stream", {}),
 }
 
 
@@ -214,7 +218,7 @@ async def test_audio_comes_out_at_its_length_and_pitch(
     voice.answers = [sends(audio, content_type)]
     frame = await spoken(voice.adapter(**settings))
     assert (frame.sample_rate, frame.num_channels) == (24000, 1)
-    slack = 0.06 if content_type in ("audio/aac", "audio/mp3") else 0.01  # an encoder pads
+    slack = 0.06 if content_type in ("audio/aac", "audio/mp3", "") else 0.01  # an encoder pads
     assert 0.5 - 0.002 <= frame.duration <= 0.5 + slack
     assert abs(pitch(frame) - 440) < 5
 
@@ -348,6 +352,14 @@ async def test_a_wav_file_that_breaks_off_is_a_failure(voice: Voice) -> None:
         (b"", "audio/pcm", "the answer holds no audio", True),
         (b"\x01", "audio/pcm", "the answer holds no audio", True),
         (b"", "audio/mpeg", "the answer holds no audio", True),
+        (b"", "audio/wav", "the answer holds no audio", True),
+        (
+            b'{"error": "no such voice"}',
+            "application/octet-stream",
+            'got a text ({"error": "no such voice"})',
+            False,
+        ),
+        (orjson.dumps({"error": f"{KEY}: {TEXT}"}), "audio/pcm", 'got a text ({"error":"***: …"})', False),
         (b"RIFF\0\0\0\0AVI LIST", "audio/wav", "expected a WAV file", False),
         (wav(b"")[:20], "audio/wav", "breaks off", False),
     ],

@@ -1,4 +1,4 @@
-"""What a media type says about audio: from a ``Content-Type`` to a :class:`~.synthesis.SynthesisForm`."""
+"""What audio is: from a ``Content-Type``, or the first bytes, to a :class:`~.synthesis.SynthesisForm`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .synthesis import SynthesisForm
 
-__all__ = ["BARE", "form_of", "is_audio", "is_page"]
+__all__ = ["BARE", "file_type", "form_of", "is_audio", "is_page"]
 
 _SAME = {
     "audio/raw": "audio/pcm",
@@ -75,6 +75,49 @@ def form_of(content_type: str, declared: SynthesisForm) -> SynthesisForm:
     rate = _in_range(given.get("rate", ""), 1000, 384000) or rate
     channels = _in_range(given.get("channels", ""), 1, 8) or channels
     return replace(declared, mime_type=name, sample_rate=rate, channels=channels)
+
+
+_SIGNATURES = ((b"OggS\0", "audio/ogg"), (b"fLaC\0", "audio/flac"), (b"\x1a\x45\xdf\xa3", "audio/webm"))
+
+# Layer III, ISO/IEC 11172-3 section 2.4.2.3 and 13818-3: kbit/s by index, Hz by version and index
+_MPEG1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MPEG2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+def file_type(beginning: bytes) -> str | None:
+    """The media type of the file that begins so; ``None`` for what may be bare samples.
+
+    MP3 and AAC without a tag are known by their second frame, if that is in *beginning*.
+    """
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WAVE":
+        return "audio/wav"
+    if beginning[:3] == b"ID3" and beginning[3:4] in (b"\2", b"\3", b"\4"):
+        return "audio/mpeg"
+    for signature, name in _SIGNATURES:
+        if beginning.startswith(signature):
+            return name
+    if len(beginning) < 8 or beginning[0] != 0xFF:
+        return None
+    layer3, adts = beginning[1] & 0xE6 == 0xE2, beginning[1] & 0xF6 == 0xF0
+    size = _mp3_frame(beginning) if layer3 else _adts_frame(beginning) if adts else 0
+    if size < 8 or beginning[size : size + 2] != beginning[:2]:
+        return None
+    return "audio/mpeg" if layer3 else "audio/aac"
+
+
+def _mp3_frame(head: bytes) -> int:
+    """Bytes of the frame that begins with *head*; 0 where it cannot be one."""
+    version, bits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
+    if version not in _MPEG_RATES or bits in (0, 15) or rate == 3:
+        return 0
+    kbits, half = (_MPEG1_KBITS, 1) if version == 3 else (_MPEG2_KBITS, 2)
+    return 144_000 // half * kbits[bits] // _MPEG_RATES[version][rate] + (head[2] >> 1 & 1)
+
+
+def _adts_frame(head: bytes) -> int:
+    """Bytes of the frame that begins with *head* (ISO/IEC 13818-7 section 6.2)."""
+    return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
 
 
 def is_audio(media_type: str) -> bool:

@@ -2,6 +2,9 @@
 
 LiveKit wants one rate for all the audio of an adapter. What comes at another is resampled here, so that it is
 neither too high nor too short: a WAV header, a ``rate`` in a media type or a vendor's message says which it is.
+
+A file that was said to be bare samples, or not said to be anything, is read as a file all the same: played as
+samples it would be noise, as loud as can be.
 """
 
 from __future__ import annotations
@@ -9,16 +12,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import av
 
 from ..protocol import SynthesisForm
-from ..protocol.media import BARE
+from ..protocol.media import BARE, file_type
 from .decoder import Decoder
 from .samples import BadAudio, downmixed, mulaw_to_pcm, planes
 from .wav import WavReader
 
-__all__ = ["SoundReader", "decoded"]
+__all__ = ["SoundReader", "decoded", "true_form"]
+
+_BEGINNING_BYTES = 12
+"""So many tell a file from samples."""
+
+_QUOTED = 200
 
 
 class SoundReader:
@@ -96,15 +105,56 @@ async def decoded(
         BadAudio: it is not of that form, or breaks off; after what came before that.
         Exception: whatever *pieces* raises, after what came before it.
     """
-    read = _read if form.mime_type in BARE or form.mime_type == "audio/wav" else _decode
     try:
-        async with aclosing(read(pieces, form, sample_rate)) as speech:
+        beginning = await _beginning(pieces)
+        if not beginning:
+            return
+        form = true_form(form, beginning)
+        read = _read if form.mime_type in BARE or form.mime_type == "audio/wav" else _decode
+        async with (
+            aclosing(_chained(beginning, pieces)) as whole,
+            aclosing(read(whole, form, sample_rate)) as speech,
+        ):
             async for pcm in speech:
                 if pcm:
                     yield pcm
     finally:
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
+
+
+def true_form(form: SynthesisForm, beginning: bytes) -> SynthesisForm:
+    """What audio that was said to be of *form* is, by how it begins.
+
+    Raises:
+        BadAudio: samples were expected, and it is a text: an error, most likely.
+    """
+    if form.mime_type not in BARE:
+        return form
+    if form.mime_type == "audio/pcm" and len(beginning) >= _BEGINNING_BYTES and _is_text(beginning):
+        quoted = beginning[:_QUOTED].decode("ascii").strip()
+        raise BadAudio(f"expected audio, got a text ({quoted})")
+    file = file_type(beginning)
+    return replace(form, mime_type=file) if file else form
+
+
+def _is_text(data: bytes) -> bool:
+    return data.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in data)
+
+
+async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
+    beginning = b""
+    async for piece in pieces:
+        beginning += piece
+        if len(beginning) >= _BEGINNING_BYTES:
+            break
+    return beginning
+
+
+async def _chained(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    yield beginning
+    async for piece in rest:
+        yield piece
 
 
 async def _read(
