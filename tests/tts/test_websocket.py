@@ -193,9 +193,11 @@ async def test_words_are_the_text_with_times() -> None:
         (SynthesisForm("audio/basic", 8000), lambda: bytes([0x8F]) * 4000),
         (SynthesisForm("audio/pcm", 8000), lambda: tone(0.5, rate=8000)),
         (SynthesisForm("audio/pcm", 48000, 2), lambda: tone(1.0, rate=48000)),
-        (SynthesisForm("audio/mpeg"), lambda: _mp3(tone(0.5))),
+        (SynthesisForm("audio/mpeg"), lambda: _coded("mp3")),
+        (SynthesisForm("audio/pcm", 8000), lambda: _coded("wav")),
+        (SynthesisForm("audio/pcm", 8000), lambda: _coded("mp3")),
     ],
-    ids=["mulaw", "slow", "stereo", "mp3"],
+    ids=["mulaw", "slow", "stereo", "mp3", "wav-called-pcm", "mp3-called-pcm"],
 )
 async def test_other_audio_comes_out_at_the_adapters_rate(form: SynthesisForm, make: Any) -> None:
     async def handler(caller: Caller) -> None:
@@ -208,9 +210,9 @@ async def test_other_audio_comes_out_at_the_adapters_rate(form: SynthesisForm, m
     assert np.abs(pcm_of(frames)).max() > 900
 
 
-def _mp3(pcm: bytes) -> bytes:
-    encoder = Encoder("mp3", RATE)
-    return encoder.feed(pcm) + encoder.finish()
+def _coded(form: str) -> bytes:
+    encoder = Encoder(form, RATE)
+    return encoder.feed(tone(0.5)) + encoder.finish()
 
 
 async def test_the_rate_the_vendor_names_is_believed() -> None:

@@ -25,7 +25,7 @@ from ..protocol import (
 from ..protocol.media import BARE
 from ..transport.failures import ConnectionFailed
 from .connection import Connection
-from .sound import SoundReader
+from .sound import SoundReader, true_form
 from .text import WordAligner
 
 __all__ = ["Segment", "Step"]
@@ -33,6 +33,9 @@ __all__ = ["Segment", "Step"]
 logger = logging.getLogger("agents.providers.tts")
 
 _SILENCE_SECONDS = 0.01
+
+_READ_HERE = frozenset({*BARE, "audio/wav"})
+"""Forms that need no decoder of LiveKit's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +151,13 @@ class Segment:
             logger.warning("a message of the vendor is not understood and is ignored: %s", reason)
 
     def _on_audio(self, data: bytes) -> None:
+        if self._reader is None:
+            form = true_form(self._form, data)
+            if self._output_begun and form != self._form and form.mime_type not in _READ_HERE:
+                raise ValueError(f"{form.mime_type} came for {self._form.mime_type}")
+            self._form = form
         self.begin_output()
-        if self._form.mime_type not in BARE:
+        if self._form.mime_type not in _READ_HERE:
             self._emitter.push(data)  # it decodes what has a header
             self.audio_seconds = max(self.audio_seconds, self._emitter.pushed_duration(), 0.001)
             return
@@ -171,7 +179,7 @@ class Segment:
             request_id=self._id,
             sample_rate=self._rate,
             num_channels=1,
-            mime_type="audio/pcm" if self._form.mime_type in BARE else self._form.mime_type,
+            mime_type="audio/pcm" if self._form.mime_type in _READ_HERE else self._form.mime_type,
             stream=True,
         )
         self._emitter.start_segment(segment_id=self._id)
