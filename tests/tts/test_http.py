@@ -275,6 +275,14 @@ async def test_nothing_to_say_asks_nobody(voice: Voice) -> None:
     assert voice.requests == []
 
 
+async def test_signs_that_are_not_spoken_are_no_error(voice: Voice) -> None:
+    """A language model's lone dash or emoji must not end a call; LiveKit takes no audio at all for an error."""
+    voice.answers = [sends(b"")]
+    adapter = voice.adapter()
+    assert (await spoken(adapter, "… 👍")).duration < 0.05
+    assert adapter.stats.transient_failures == 0
+
+
 async def test_metrics_tell_the_time_to_the_first_audio_and_the_characters(voice: Voice) -> None:
     async with voice.adapter(model="large") as adapter:
         metrics: list[TTSMetrics] = []

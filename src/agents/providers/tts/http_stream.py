@@ -29,6 +29,8 @@ logger = logging.getLogger("agents.providers.tts")
 # What a subclass' own request can meet on the way, besides bugs.
 _TRANSPORT_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, TimeoutError, ConnectionError, ssl.SSLError)
 
+_SILENCE_SECONDS = 0.01
+
 _PHRASE_WORDS = 3
 """So many words of the text in a row are the text; fewer are words that anybody may use."""
 
@@ -75,11 +77,16 @@ class HTTPSpeechStream(tts.ChunkedStream):
     async def _speak(self, output_emitter: tts.AudioEmitter) -> APIError | None:
         """Have the text spoken; return why it failed, so that what is raised has no cause to print."""
         adapter, settings = self._adapter, self._settings
+        heard = False
         try:
             async with aclosing(adapter._speech(self._input_text, settings, self._conn_options)) as speech:
                 async for pcm in speech:
                     output_emitter.push(pcm)
+                    heard = True
                     adapter.stats.audio_seconds += len(pcm) / (2 * adapter.sample_rate)
+            if not heard and not any(map(str.isalnum, self._input_text)):
+                # nothing that can be spoken: LiveKit takes a text without audio for an error
+                output_emitter.push(bytes(2 * round(_SILENCE_SECONDS * adapter.sample_rate)))
             output_emitter.end_input()
             await output_emitter.join()
             if output_emitter.pushed_duration() > 0:
