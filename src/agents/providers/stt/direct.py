@@ -29,6 +29,69 @@ _BACKLOG_LIMIT = 5000
 """So many events nobody has read: the vendor is not listened to until somebody reads."""
 
 
+class _Input:
+    """Of LiveKit's queue of frames, whether it is closed."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _Events:
+    """What waits for the reader. LiveKit's channel can do more, and keeps four queues for it."""
+
+    __slots__ = ("_loop", "_waiting", "closed", "queue")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[asyncio.Future[None]] = []
+        self.closed = False
+        self.queue: list[stt.SpeechEvent] = []
+
+    def send_nowait(self, event: stt.SpeechEvent) -> None:
+        """Give *event* to the reader; nobody hears it after the end."""
+        if self.closed:
+            raise utils.aio.ChanClosed
+        self.queue.append(event)
+        self._wake()
+
+    def close(self) -> None:
+        """There will be no more."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def recv(self) -> stt.SpeechEvent:
+        """The next event. Raises `ChanClosed` at the end."""
+        while not self.queue:
+            if self.closed:
+                raise utils.aio.ChanClosed
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            try:
+                await waiting
+            finally:
+                self._waiting.remove(waiting)
+        return self.queue.pop(0)
+
+
+class _NoReaders:
+    """Of LiveKit's readers of events, that they can be closed."""
+
+    __slots__ = ()
+
+    async def aclose(self) -> None:
+        """There are none."""
+
+
 class DirectStream(stt.SpeechStream):
     """A ``RecognizeStream`` for subclasses that take frames one by one.
 
@@ -40,6 +103,11 @@ class DirectStream(stt.SpeechStream):
     def __init__(self, *, stt: stt.STT[Any], conn_options: APIConnectOptions) -> None:
         super().__init__(stt=stt, conn_options=conn_options)
         self._metrics_task.cancel()  # its work is done in _emit
+        # Nothing goes through LiveKit's queues and its two readers; they would keep 8 kB a stream.
+        self._input_ch = _Input()  # type: ignore[assignment]
+        self._event_ch = _Events()  # type: ignore[assignment]
+        self._tee = _NoReaders()  # type: ignore[assignment]
+        del self._event_aiter
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._task.add_done_callback(lambda _: self._shut())

@@ -105,9 +105,10 @@ class Link:
         event loop.
         """
         self.last_sent = now
-        for index, message in enumerate(messages):
-            send: Callable[[Any], Work] = self._ws.send_str if isinstance(message, str) else self._ws.send_bytes
-            sending = send(message)
+        ws, sent = self._ws, 0
+        for message in messages:
+            sending: Work = ws.send_str(message) if type(message) is str else ws.send_bytes(message)  # type: ignore[arg-type]
+            sent += 1
             try:
                 waits_for = sending.send(None)
             except StopIteration:
@@ -117,8 +118,7 @@ class Link:
                 return
             self.sending = True
             self.send_began = now
-            rest = messages[index + 1 :]
-            self.run(functools.partial(self._go_on_sending, _rest_of(sending, waits_for), rest, then))
+            self.run(functools.partial(self._go_on_sending, _rest_of(sending, waits_for), messages[sent:], then))
             return
 
     async def _go_on_sending(
