@@ -219,9 +219,12 @@ class TestRequest:
             ({"text_path": " "}, "text_path must be a JMESPath"),
             ({"options": {"stream": False}}, "'stream', which the adapter sets itself: give protocol"),
             ({"options": {"stop": {1, 2}}}, "options cannot be sent as JSON"),
+            ({"options": ["temperature"]}, "options must be a mapping"),
+            ({"model": 5}, "model must be a text"),
             ({"thinking_tags": "<think>"}, "thinking_tags must be"),
             ({"request_timeout": 0}, "request_timeout must be a positive number"),
             ({"max_response_bytes": 0}, "max_response_bytes must be positive"),
+            ({"max_response_bytes": "1k"}, "max_response_bytes must be positive"),
         ],
     )
     def test_what_cannot_work_is_refused_when_it_is_built(self, arguments: dict[str, Any], message: str) -> None:

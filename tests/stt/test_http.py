@@ -347,6 +347,7 @@ class TestConfiguration:
             ({"endpoint_url": "http://host/", "headers": {"Authorization": KEY}}, "clear text to host"),
             ({"api_key": "${env:NOT_SET_ANYWHERE}"}, "NOT_SET_ANYWHERE, which is not set"),
             ({"headers": {"X": 3}}, "header 'X' must be a string"),
+            ({"options": "punctuate"}, "options must be a mapping"),
             ({"vendor": "deepgarm"}, "deepgram"),
             ({"on_failure": "degrde"}, "did you mean 'degrade'"),
             ({"body": "mp3"}, "body must be one of"),

@@ -12,6 +12,8 @@ from agents.providers.redaction import Secret
 from agents.providers.transport.checks import (
     check_choice,
     check_headers,
+    check_mapping,
+    check_name,
     check_url,
     is_loopback,
     located,
@@ -159,3 +161,29 @@ class TestHeaders:
     def test_a_line_break_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="header 'X' holds a line break"):
             check_headers({"X": "a\r\nB: c"})
+
+    @pytest.mark.parametrize("headers", ["X: y", ["X: y"], {"X"}])
+    def test_what_is_no_mapping_is_refused_without_its_value(self, headers: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"headers must be a mapping, like .* not (str|list|set)$"):
+            check_headers(headers)
+
+
+class TestMappingsAndNames:
+    def test_a_mapping_is_copied(self) -> None:
+        options = {"a": 1}
+        assert check_mapping(options, setting="options") == options
+        assert check_mapping(options, setting="options") is not options
+        assert check_mapping(None, setting="options") == {}
+
+    @pytest.mark.parametrize("options", ["temperature", ["temperature"], 5, ""])
+    def test_anything_but_a_mapping_is_refused(self, options: Any) -> None:
+        with pytest.raises(ConfigurationError, match="options must be a mapping"):
+            check_mapping(options, setting="options")
+
+    def test_an_empty_name_is_none(self) -> None:
+        assert check_name("", setting="voice") is check_name(None, setting="voice") is None
+        assert check_name("anna", setting="voice") == "anna"
+
+    def test_a_name_is_a_text(self) -> None:
+        with pytest.raises(ConfigurationError, match="voice must be a text, not int"):
+            check_name(5, setting="voice")  # type: ignore[arg-type]

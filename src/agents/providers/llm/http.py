@@ -22,6 +22,8 @@ from ..redaction import Secret, is_secret_name, secrets_in_url
 from ..transport.checks import (
     MaskedHeaders,
     check_headers,
+    check_mapping,
+    check_name,
     check_url,
     environment_key,
     positive_seconds,
@@ -129,8 +131,8 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
         if self._bearer and not any(name.lower() == "authorization" for name in self.headers):
             self.headers["Authorization"] = self._bearer.reveal()  # for an override's own request
-        self._model = model or None
-        self._options = dict(options or {})
+        self._model = check_name(model, setting="model")
+        self._options = check_mapping(options, setting="options")
         if not isinstance(strict_tools, (bool, type(None))):
             raise ConfigurationError(f"strict_tools must be true or false, not {strict_tools!r}")
         self._strict_tools = self._host == _OPENAI if strict_tools is None else strict_tools
@@ -138,7 +140,11 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self.request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         self.read_timeout = positive_seconds(read_timeout, setting="read_timeout")
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
-        if max_response_bytes <= 0:
+        if (
+            isinstance(max_response_bytes, bool)
+            or not isinstance(max_response_bytes, int)
+            or max_response_bytes <= 0
+        ):
             raise ConfigurationError(f"max_response_bytes must be positive, not {max_response_bytes!r}")
         self._max_response_bytes = max_response_bytes
         self._sessions = SessionSource(http_session)
@@ -184,11 +190,11 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
             ConfigurationError: they cannot be sent. Nothing has changed then.
         """
         before = self._model, self._options
-        if is_given(model):
-            self._model = model or None
-        if is_given(options):
-            self._options = {**self._options, **options}
         try:
+            if is_given(model):
+                self._model = check_name(model, setting="model")
+            if is_given(options):
+                self._options = {**self._options, **check_mapping(options, setting="options")}
             self._protocol.check(self._settings())
         except ConfigurationError:
             self._model, self._options = before

@@ -28,6 +28,7 @@ from ..transport.checks import (
     MaskedHeaders,
     check_choice,
     check_headers,
+    check_mapping,
     check_url,
     environment_key,
     located,
@@ -140,7 +141,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._body = body
         self._on_failure = on_failure
         self._model = model
-        self._options = dict(options or {})
+        self._options = check_mapping(options, setting="options")
         self._request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._read_timeout = (
@@ -189,9 +190,9 @@ class CustomHTTPSTTAdapter(STTAdapter):
             self.language = language or None
         if is_given(model):
             self._model = model or None
-        if is_given(options):
-            self._options = {**self._options, **options}
         try:
+            if is_given(options):
+                self._options = {**self._options, **check_mapping(options, setting="options")}
             if is_given(options) and "{" in self._given_url:
                 self.endpoint_url = self._located()
             self._protocol.check(self._settings(language=self.language, sample_rate=self.sample_rate))

@@ -17,7 +17,15 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from ..base import ConfigurationError
 from ..protocol import Settings, StreamingProtocol
 from ..redaction import Secret
-from ..transport.checks import check_choice, check_headers, check_url, environment_key, located, secret_key
+from ..transport.checks import (
+    check_choice,
+    check_headers,
+    check_mapping,
+    check_url,
+    environment_key,
+    located,
+    secret_key,
+)
 from ..transport.failures import ConnectionFailed
 from ..transport.sessions import SessionSource
 from ..vendors import Vendor, find_vendor
@@ -86,7 +94,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             language=language or None,
             model=model,
             sample_rate=sample_rate,
-            options=dict(options or {}),
+            options=check_mapping(options, setting="options"),
             headers=check_headers(headers),
         )
         self._given_url = settings.url
@@ -178,7 +186,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         if utils.is_given(model):
             changes["model"] = model
         if utils.is_given(options):
-            changes["options"] = {**self._settings.options, **options}
+            changes["options"] = {**self._settings.options, **check_mapping(options, setting="options")}
             given = dataclasses.replace(self._settings, url=self._given_url, options=changes["options"])
             url = located(self._protocol, given, setting="ws_url").url
             if url != self._settings.url:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..base import ConfigurationError
@@ -18,6 +19,8 @@ __all__ = [
     "MaskedHeaders",
     "check_choice",
     "check_headers",
+    "check_mapping",
+    "check_name",
     "check_url",
     "environment_key",
     "is_loopback",
@@ -142,10 +145,34 @@ def check_choice(value: str, choices: tuple[str, ...], *, setting: str) -> None:
         raise ConfigurationError(f"{setting} must be one of {', '.join(map(repr, choices))}, not {value!r}{hint}")
 
 
+def check_mapping(value: Mapping[str, Any] | None, *, setting: str) -> dict[str, Any]:
+    """A copy of *value*.
+
+    Raises:
+        ConfigurationError: it is something else than a mapping; only its type is named.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f'{setting} must be a mapping, like {{"name": value}}, not {type(value).__name__}'
+        )
+    return dict(value or {})
+
+
+def check_name(value: str | None, *, setting: str) -> str | None:
+    """*value*; an empty one is none.
+
+    Raises:
+        ConfigurationError: it is no text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{setting} must be a text, not {type(value).__name__}")
+    return value or None
+
+
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """A copy of the user's *headers*, with ``${env:NAME}`` resolved."""
     resolved = {}
-    for name, value in (headers or {}).items():
+    for name, value in check_mapping(headers, setting="headers").items():
         if not isinstance(value, str) or not isinstance(name, str):
             raise ConfigurationError(f"header {name!r} must be a string")
         secret = secret_key(value, setting=f"header {name!r}")

@@ -14,7 +14,14 @@ from livekit.agents.utils import is_given
 from ..base import ConfigurationError
 from ..protocol import Failure, Settings, StreamingSynthesisProtocol, SynthesisProtocol
 from ..redaction import Secret, is_secret_name, secrets_in_url
-from ..transport.checks import check_headers, check_url, environment_key, secret_key
+from ..transport.checks import (
+    check_headers,
+    check_mapping,
+    check_name,
+    check_url,
+    environment_key,
+    secret_key,
+)
 from ..transport.failures import api_error
 from ..transport.sessions import SessionSource
 from ..vendors import Vendor, find_vendor
@@ -132,11 +139,11 @@ class TTSAdapter(tts.TTS[Any]):
         self._settings = Settings(
             url=check_url(url, setting=setting, schemes=schemes, has_key=carries),
             api_key=key,
-            language=language or None,
-            model=model or None,
-            voice=voice or None,
+            language=check_name(language, setting="language"),
+            model=check_name(model, setting="model"),
+            voice=check_name(voice, setting="voice"),
             sample_rate=sample_rate,
-            options=dict(options or {}),
+            options=check_mapping(options, setting="options"),
             headers=checked,
         )
         self._vendor = vendor
@@ -177,12 +184,12 @@ class TTSAdapter(tts.TTS[Any]):
             ConfigurationError: the vendor does not take it. Nothing has changed then.
         """
         changes: dict[str, Any] = {
-            name: value or None
+            name: check_name(value, setting=name)
             for name, value in (("voice", voice), ("model", model), ("language", language))
             if is_given(value)
         }
         if is_given(options):
-            changes["options"] = {**self._settings.options, **options}
+            changes["options"] = {**self._settings.options, **check_mapping(options, setting="options")}
         settings = replace(self._settings, **changes)
         self._protocol.check(settings)
         self._settings = settings
