@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .synthesis import SynthesisForm
 
-__all__ = ["BARE", "file_type", "form_of", "is_audio", "is_page"]
+__all__ = ["BARE", "file_type", "form_of", "has_sound_parameters", "is_audio", "is_page"]
 
 _SAME = {
     "audio/raw": "audio/pcm",
@@ -48,6 +48,7 @@ BARE = frozenset({"audio/pcm", "audio/basic"})
 """Samples without a header: signed 16-bit little-endian PCM, and ITU-T G.711 µ-law."""
 
 _SAYS_NOTHING = frozenset({"", "application/octet-stream", "binary/octet-stream", "audio/*", "audio"})
+_RANGES = {"rate": (1000, 384000), "channels": (1, 8)}
 _MULAW_RATE = 8000  # of audio/basic, RFC 2046 section 4.3
 
 
@@ -72,8 +73,8 @@ def form_of(content_type: str, declared: SynthesisForm) -> SynthesisForm:
     rate, channels = declared.sample_rate, declared.channels
     if name == "audio/basic" and declared.mime_type != name:
         rate, channels = _MULAW_RATE, 1
-    rate = _in_range(given.get("rate", ""), 1000, 384000) or rate
-    channels = _in_range(given.get("channels", ""), 1, 8) or channels
+    rate = _in_range(given.get("rate", ""), *_RANGES["rate"]) or rate
+    channels = _in_range(given.get("channels", ""), *_RANGES["channels"]) or channels
     return replace(declared, mime_type=name, sample_rate=rate, channels=channels)
 
 
@@ -124,6 +125,12 @@ def is_audio(media_type: str) -> bool:
     """Whether *media_type* names audio that can be read."""
     kind = media_type.partition(";")[0].strip().lower()
     return _SAME.get(kind, kind) in _KNOWN
+
+
+def has_sound_parameters(media_type: str) -> bool:
+    """Whether ``rate`` and ``channels`` of *media_type* are numbers that can be, where it has them."""
+    given = _parameters(media_type.partition(";")[2])
+    return all(_in_range(given[name], *_RANGES[name]) is not None for name in _RANGES if name in given)
 
 
 def is_page(media_type: str) -> bool:

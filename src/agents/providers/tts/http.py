@@ -31,6 +31,7 @@ from ..protocol import (
     judge_status,
 )
 from ..protocol.batch import error_text
+from ..protocol.media import has_sound_parameters
 from ..redaction import Secret
 from ..transport.bounded import bounded
 from ..transport.checks import MaskedHeaders, positive_seconds
@@ -118,6 +119,10 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             raise ConfigurationError(
                 "media_type must name audio, as in 'audio/mpeg' or 'audio/pcm;rate=16000',"
                 f" not {self.media_type!r}"
+            )
+        if self.media_type is not None and not has_sound_parameters(self.media_type):
+            raise ConfigurationError(
+                f"media_type has a rate that is no number of Hz, or too many channels: {self.media_type!r}"
             )
         self._synthesis: SynthesisProtocol = protocol
         self._request_timeout = positive_seconds(request_timeout, setting="request_timeout")
