@@ -80,8 +80,26 @@ def test_openai_without_a_mode_stays_livekits_plugin() -> None:
         (
             "custom_http",
             {"endpoint_url": "https://h.example", "ws_url": "x"},
-            "is not a setting",
+            "With a ws_url it is provider='custom_ws'",
             "metadata.ws_url",
+        ),
+        (
+            "custom_ws",
+            {"endpoint_url": "https://h.example"},
+            "With an endpoint_url it is provider='custom_http'",
+            "metadata.endpoint_url",
+        ),
+        (
+            "custom_http",
+            {"endpoint_url": "https://h.example", "voice": "anna"},
+            "It is a parameter of TTSConfig itself",
+            "metadata.voice",
+        ),
+        (
+            "custom_http",
+            {"endpoint_url": "https://h.example", "speed": 2},
+            "Parameters of the service itself go under metadata['options']",
+            "metadata.speed",
         ),
         ("custom_http", {"endpoint_url": "ftp://h.example"}, "endpoint_url must start", "metadata.endpoint_url"),
         ("deepgram", {"speed": 2}, "put it under metadata['options']", "metadata.speed"),

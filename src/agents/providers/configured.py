@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar, Union
 
 from .adapters import (
@@ -15,7 +15,7 @@ from .adapters import (
     STTAdapter,
     TTSAdapter,
 )
-from .base import ConfigurationError, LLMConfig, STTConfig, TTSConfig, check_metadata
+from .base import ConfigurationError, LLMConfig, ProviderConfig, STTConfig, TTSConfig, check_metadata
 from .native import parameter_names
 from .vendors import Service, Vendor, find_vendor
 
@@ -33,6 +33,11 @@ _NUMBERS: Mapping[str, type[int] | type[float]] = {
 }
 """Settings that are numbers, which ``${env:NAME}`` can only give as text."""
 
+
+_ADDRESSES = {
+    "ws_url": "a ws_url it is provider='custom_ws'",
+    "endpoint_url": "an endpoint_url it is provider='custom_http'",
+}
 
 _REGIONS = ("region", "speech_region")
 """What vendors call the place of their service, which is part of its URL."""
@@ -120,11 +125,10 @@ def build_adapter(
     known = {*parameter_names(adapter)} - set(own)
     if vendor is not None:
         _check_no_option_is_a_setting(config, vendor, known)
-    check_metadata(
-        config,
-        (known - {"vendor"}) | {"mode"} if vendor else known,
-        of=vendor.title if vendor else adapter.__name__,
-    )
+    if vendor is not None:
+        check_metadata(config, (known - {"vendor"}) | {"mode"}, of=vendor.title)
+    else:
+        _check_settings(config, known, of=adapter.__name__)
     settings = {name: _typed(name, value) for name, value in config.metadata.items() if value is not None}
     settings.pop("api_key", None)
     settings.pop("mode", None)
@@ -153,7 +157,7 @@ def build_adapter(
 def build_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
     """The language model that *config* describes."""
     config = config.resolved()
-    check_metadata(config, {*parameter_names(CustomHTTPLLMAdapter)} - {"model"}, of=CustomHTTPLLMAdapter.__name__)
+    _check_settings(config, {*parameter_names(CustomHTTPLLMAdapter)} - {"model"}, of=CustomHTTPLLMAdapter.__name__)
     settings = {name: _typed(name, value) for name, value in config.metadata.items() if value is not None}
     settings.pop("api_key", None)
     url = settings.pop("endpoint_url", None)
@@ -168,6 +172,21 @@ def build_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
         name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
         if error.key is None and name in config.metadata:
             error.key = f"metadata.{name}"
+        raise
+
+
+def _check_settings(config: ProviderConfig, known: Collection[str], *, of: str) -> None:
+    """Refuse settings an adapter does not have, with where they do belong."""
+    try:
+        check_metadata(config, known, of=of)
+    except ConfigurationError as error:
+        name = (error.key or "").removeprefix("metadata.")
+        if name in _ADDRESSES and not isinstance(config, LLMConfig):
+            error.args = (f"{error}. With {_ADDRESSES[name]}",)
+        elif name in {field.name for field in fields(config)}:
+            error.args = (f"{error}. It is a parameter of {type(config).__name__} itself",)
+        elif "did you mean" not in str(error):
+            error.args = (f"{error}. Parameters of the service itself go under metadata['options']",)
         raise
 
 
