@@ -291,7 +291,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What the wrappers cost, side by side in one run.")
-    parser.add_argument("--quick", action="store_true", help="3 repeats of 5 s: about 7 minutes")
+    parser.add_argument("--quick", action="store_true", help="3 repeats of 5 s: about 8 minutes")
     parser.add_argument("--repeats", type=int, help="default: 6")
     parser.add_argument("--streams", type=int, default=40, help="at a time (default: 40)")
     parser.add_argument("--seconds", type=float, help="of audio per stream (default: 10)")
