@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar, Union
 
 from .adapters import (
@@ -183,7 +183,7 @@ def _check_settings(config: ProviderConfig, known: Collection[str], *, of: str) 
         name = (error.key or "").removeprefix("metadata.")
         if name in _ADDRESSES and not isinstance(config, LLMConfig):
             error.args = (f"{error}. With {_ADDRESSES[name]}",)
-        elif name in {field.name for field in fields(config)}:
+        elif hasattr(config, name):
             error.args = (f"{error}. It is a parameter of {type(config).__name__} itself",)
         elif "did you mean" not in str(error):
             error.args = (f"{error}. Parameters of the service itself go under metadata['options']",)
