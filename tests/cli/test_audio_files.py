@@ -57,6 +57,16 @@ def test_a_truncated_wav_is_read_as_far_as_it_goes(recording: Recording) -> None
     assert warning.startswith("is cut off: ")
 
 
+def test_a_title_that_is_no_utf8_does_no_harm(recording: Recording) -> None:
+    path = recording("a.wav")
+    content = path.read_bytes()
+    title = b"INAM" + (4).to_bytes(4, "little") + b"Caf\xe9"
+    chunk = b"LIST" + (4 + len(title)).to_bytes(4, "little") + b"INFO" + title
+    at = content.index(b"data")
+    path.write_bytes(content[:at] + chunk + content[at:])
+    assert len(read_samples(path, rate=16000)[0]) > 8000
+
+
 def test_a_wav_from_a_pipe_that_does_not_know_its_length_is_no_truncated_one(recording: Recording) -> None:
     path = recording("a.wav")
     content = bytearray(path.read_bytes())

@@ -11,6 +11,8 @@ import av.audio.resampler
 import numpy as np
 import numpy.typing as npt
 
+from ..local.audio import LENIENT
+
 __all__ = ["AudioFile", "AudioFileError", "read_samples"]
 
 _MISSING_SECONDS = 0.1
@@ -130,7 +132,7 @@ def _opened(path: Path) -> Any:
             raise AudioFileError("is a folder, not an audio file")
         if path.stat().st_size == 0:
             raise AudioFileError("is empty")
-        return av.open(str(path), metadata_errors="ignore")
+        return av.open(str(path), **LENIENT)
     except FileNotFoundError:
         raise AudioFileError("does not exist") from None
     except av.FFmpegError as error:

@@ -14,7 +14,10 @@ import numpy as np
 
 from .recogniser import SAMPLE_RATE
 
-__all__ = ["BadAudio", "Resampler", "TooLong", "decode_file", "from_pcm"]
+__all__ = ["LENIENT", "BadAudio", "Resampler", "TooLong", "decode_file", "from_pcm"]
+
+LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""With these, ``av.open`` reads a file whose title is no UTF-8. PyAV 19 does so anyway, and knows no such option."""
 
 _RATES = (4000, 192000)
 _CHANNELS = (1, 8)
@@ -88,7 +91,7 @@ def decode_file(data: bytes, max_seconds: float) -> bytes:
     pcm = bytearray()
     limit = int(max_seconds * SAMPLE_RATE) * 2
     try:
-        with av.open(io.BytesIO(data), metadata_errors="ignore") as container:
+        with av.open(io.BytesIO(data), **LENIENT) as container:
             if not container.streams.audio:
                 raise BadAudio("the file holds no audio")
             for piece in _decoded(container):
