@@ -17,7 +17,7 @@ from .recogniser import SAMPLE_RATE
 __all__ = ["LENIENT", "BadAudio", "Resampler", "TooLong", "decode_file", "from_pcm"]
 
 LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
-"""With these, ``av.open`` reads a file whose title is no UTF-8. PyAV 19 does so anyway, and knows no such option."""
+"""With these, ``av.open`` reads a file whose title is no UTF-8. PyAV 19 always does, and knows no such option."""
 
 _RATES = (4000, 192000)
 _CHANNELS = (1, 8)
