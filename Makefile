@@ -27,7 +27,7 @@ demo: $(STAMP)  ## a caller talks to a LiveKit agent through a custom vendor, on
 	$(BIN)/voxport demo
 
 test: $(STAMP)  ## the tests (under 5 minutes on 2 cores)
-	$(BIN)/python -m pytest -q -n 2 -m "not soak"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 check: $(STAMP)  ## format, lint, types, import directions, documented commands
 	$(BIN)/ruff format --check .
