@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -224,3 +226,18 @@ async def test_jambonz_is_told_what_is_wrong(http: aiohttp.ClientSession) -> Non
             await ws.receive_json()
             await ws.send_json(message)
             assert (await ws.receive_json())["type"] == "error"
+
+
+async def test_a_client_that_leaves_in_mid_speech_is_no_fault_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Agents are interrupted all the time: a server that is watched must not print an error for each."""
+    caplog.set_level(logging.INFO)
+    async with speaking_server(GenericSpeech) as server:
+        async with aiohttp.ClientSession(server.url) as client:
+            async with client.post("/v1/tts", json={"text": "and so on, " * 300}) as answer:
+                await answer.content.readany()
+                answer.close()
+        while "a client left" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

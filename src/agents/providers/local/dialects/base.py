@@ -27,6 +27,8 @@ __all__ = ["Dialect", "Handler", "RequestFailed", "Services", "failure_of"]
 
 logger = logging.getLogger(__name__)
 
+_CLIENT_LEFT = 499  # as nginx calls it in its log
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -161,8 +163,11 @@ class Dialect(abc.ABC):
             except Exception as error:
                 failure = failure_of(error)
                 if failure is None:
-                    if isinstance(error, web.HTTPException | ConnectionError):
+                    if isinstance(error, web.HTTPException):
                         raise
+                    if isinstance(error, ConnectionError):
+                        logger.info("%s: a client left before its answer was complete", self.name)
+                        return web.Response(status=_CLIENT_LEFT)  # which nobody reads
                     logger.exception("%s: %s %s failed", self.name, request.method, request.path)
                     failure = RequestFailed(500, "the server failed on this request; its log says why")
                 response = self.error(failure)
