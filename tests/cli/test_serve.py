@@ -6,8 +6,10 @@ import json
 import socket
 import subprocess
 import urllib.request
+from typing import Any
 
 import pytest
+from livekit.agents import llm
 
 from agents.providers.cli.serve import uses
 
@@ -16,7 +18,7 @@ from .conftest import LINE, VOXPORT, Recording, Voxport
 
 def test_the_lines_to_paste_name_every_way_and_hide_no_key() -> None:
     lines = dict(uses("http://127.0.0.1:1", "ws://127.0.0.1:1", has_key=True))
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all("YOUR-KEY" in line for line in lines.values())
     assert all("127.0.0.1:1" in line for line in lines.values())
 
@@ -25,6 +27,18 @@ def test_python_lines_can_be_pasted() -> None:
     for purpose, line in uses("http://127.0.0.1:1", "ws://127.0.0.1:1", has_key=False):
         if not line.startswith(("curl", "voxport")):
             compile(line, purpose, "exec")
+
+
+async def test_the_lines_for_language_model_and_voice_work(serve: tuple[str, str]) -> None:
+    made: dict[str, Any] = {}
+    exec(dict(uses(*serve, has_key=False))["Voxport's language model and voice beside it"], made)
+    chat = llm.ChatContext.empty()
+    chat.add_message(role="user", content="thank you")
+    answer = await made["llm"].chat(chat_ctx=chat).collect()
+    assert answer.text == "You are welcome. Goodbye!"
+    assert (await made["tts"].synthesize(answer.text).collect()).duration > 1
+    for part in (made["llm"], made["tts"]):
+        await part.aclose()
 
 
 def test_the_curl_line_works(serve: tuple[str, str], recording: Recording) -> None:

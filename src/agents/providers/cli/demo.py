@@ -22,10 +22,10 @@ from .call import Call, CallRecord, Line, Turn
 from .keepsakes import write_conversation, write_transcript
 from .lines import built_in_lines, lines_of
 from .outcome import FAILED, INTERRUPTED, CommandFailed, complain, warn
-from .parts import EMBEDDED_MODEL, Parts, all_custom_parts, usual_parts
+from .parts import Parts, all_custom_parts, usual_parts
 from .restaurant import BOOKING_TOOL, Restaurant
 from .screen import LiveScreen, PlainScreen, Screen
-from .service import Service, embedded_server
+from .service import EMBEDDED_MODEL, Service, embedded_server
 from .word_errors import Comparison, compare, together
 
 __all__ = ["DemoOptions", "run_demo"]

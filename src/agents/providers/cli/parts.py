@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ..base import ConfigurationError, LLMConfig, ProviderType, STTConfig, TTSConfig
 from ..factory import ProviderFactory
 from ..redaction import safe_url
-from .service import HTTP_PATH, WS_PATH, Service
+from .service import EMBEDDED_MODEL, HTTP_PATH, VOICE_PATH, VOICE_WS_PATH, WS_PATH, Service
 
 if TYPE_CHECKING:
     from livekit.agents import llm, stt, tts, vad
 
     from ..local import ServerProcess
 
-__all__ = ["EMBEDDED_MODEL", "Parts", "all_custom_parts", "usual_parts"]
-
-_VOICE_PATH = "/v1/tts"
-_VOICE_WS_PATH = "/v1/tts/stream"
-
-EMBEDDED_MODEL = "voxport-rules"
-"""What thinks where nothing else is named: rules of the embedded server."""
+__all__ = ["Parts", "all_custom_parts", "usual_parts"]
 
 
 @dataclass(frozen=True)
@@ -94,9 +88,9 @@ def all_custom_parts(service: Service, server: ServerProcess) -> Parts:
         )
     if speaking is None:
         speaking = ProviderFactory.create_tts(
-            TTSConfig(ProviderType.CUSTOM_HTTP, metadata={"endpoint_url": server.url + _VOICE_PATH})
+            TTSConfig(ProviderType.CUSTOM_HTTP, metadata={"endpoint_url": server.url + VOICE_PATH})
             if http
-            else TTSConfig(ProviderType.CUSTOM_WS, metadata={"ws_url": server.ws_url + _VOICE_WS_PATH})
+            else TTSConfig(ProviderType.CUSTOM_WS, metadata={"ws_url": server.ws_url + VOICE_WS_PATH})
         )
     for section, part in (("stt", hearing), ("llm", thinking), ("tts", speaking)):
         if type(part).__module__.startswith("livekit."):

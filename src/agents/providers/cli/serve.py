@@ -14,7 +14,7 @@ from rich.text import Text
 from ..local import ServerOptions, SpeechServer
 from ..local.extras import require
 from .outcome import CommandFailed, warn
-from .service import HTTP_PATH, WS_PATH
+from .service import EMBEDDED_MODEL, HTTP_PATH, VOICE_WS_PATH, WS_PATH
 
 __all__ = ["run_server", "uses"]
 
@@ -73,6 +73,12 @@ def uses(url: str, ws_url: str, *, has_key: bool) -> list[tuple[str, str]]:
             "Voxport's adapter in an AgentSession",
             "from agents.providers.adapters import CustomWebSocketSTTAdapter; "
             f'stt = CustomWebSocketSTTAdapter(ws_url="{ws_url}{WS_PATH}"{argument})',
+        ),
+        (
+            "Voxport's language model and voice beside it",
+            "from agents.providers.adapters import CustomHTTPLLMAdapter, CustomWebSocketTTSAdapter; "
+            f'llm = CustomHTTPLLMAdapter("{url}/v1", model="{EMBEDDED_MODEL}"{argument}); '
+            f'tts = CustomWebSocketTTSAdapter("{ws_url}{VOICE_WS_PATH}"{argument})',
         ),
         (
             "the openai package",

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from ..config_files import ConfigFile
     from ..local import ServerProcess
 
-__all__ = ["Mode", "Service", "embedded_server", "parse_options"]
+__all__ = ["EMBEDDED_MODEL", "Mode", "Service", "embedded_server", "parse_options"]
 
 Mode = Literal["ws", "http"]
 
 HTTP_PATH = "/v1/stt"
 WS_PATH = "/v1/stt/stream"
+VOICE_PATH = "/v1/tts"
+VOICE_WS_PATH = "/v1/tts/stream"
 """Where the embedded server answers in the generic protocol."""
+
+EMBEDDED_MODEL = "voxport-rules"
+"""What it thinks with: rules."""
 
 
 @dataclass(frozen=True)
