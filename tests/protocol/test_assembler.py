@@ -219,6 +219,19 @@ class TestWithoutTimes:
         ear.assembler.connected(0.0)
         assert ear.hear(Final("One, two, three, four.")) == ["START", "FINAL four.", "END"]
 
+    def test_the_end_of_what_was_said_before_a_drop_is_not_that_of_the_open_utterance(self) -> None:
+        """It would be held for the final of a long utterance, and released in the middle of it."""
+        ear = Ear(sent=2)
+        ear.hear(Final("one two", ends_utterance=True), Partial("three"))
+        ear.assembler.connected(0.0)
+        assert ear.hear(Final("one two", ends_utterance=True)) == []
+        assert not ear.assembler.end_held
+        assert ear.hear(Partial("three four"), Final("three four five", ends_utterance=True)) == [
+            "INTERIM three four",
+            "FINAL three four five",
+            "END",
+        ]
+
     def test_words_are_said_once_when_they_come_in_other_portions(self) -> None:
         ear = Ear(sent=2)
         ear.hear(Final("one two three four"))

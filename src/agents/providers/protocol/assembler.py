@@ -200,6 +200,8 @@ class TranscriptAssembler:
         else:  # said before the drop: an interim may be about what comes after it
             self._end_is_stale = bool(final.text.strip())
             out = []
+            if self._end_is_stale and (self._interim is not None or self._final_missing):
+                return out  # its end was said too, and is not that of the utterance that is open
         self._final_missing = False
         self._final_is_late = False
         if final.ends_utterance or self.end_held or late or (text and not self._announces_end):
