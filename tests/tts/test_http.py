@@ -206,6 +206,8 @@ _SOUNDS = {
     "no type at all": (tone(), "application/octet-stream", {}),
     "wav without a type": (wav(tone(rate=16000), 16000), "application/octet-stream", {}),
     "wav that is called pcm": (wav(tone(rate=16000), 16000), "audio/pcm;rate=8000", {}),
+    "wav that is called mp3": (wav(tone()), "audio/mpeg", {}),
+    "mp3 that is called wav": (encoded(tone(), "mp3", "libmp3lame"), "audio/wav", {}),
     "mp3 without a type": (encoded(tone(), "mp3", "libmp3lame"), "", {}),
     "opus without a type": (encoded(tone(), "ogg", "libopus"), "binary/octet-stream", {}),
 }
@@ -218,7 +220,7 @@ async def test_audio_comes_out_at_its_length_and_pitch(
     voice.answers = [sends(audio, content_type)]
     frame = await spoken(voice.adapter(**settings))
     assert (frame.sample_rate, frame.num_channels) == (24000, 1)
-    slack = 0.07 if content_type in ("audio/aac", "audio/mp3", "") else 0.01  # an encoder pads
+    slack = 0.07 if audio[:3] == b"ID3" or content_type == "audio/aac" else 0.01  # an encoder pads
     assert 0.5 - 0.002 <= frame.duration <= 0.5 + slack
     assert abs(pitch(frame) - 440) < 5
 

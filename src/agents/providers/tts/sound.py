@@ -3,8 +3,8 @@
 LiveKit wants one rate for all the audio of an adapter. What comes at another is resampled here, so that it is
 neither too high nor too short: a WAV header, a ``rate`` in a media type or a vendor's message says which it is.
 
-A file that was said to be bare samples, or not said to be anything, is read as a file all the same: played as
-samples it would be noise, as loud as can be.
+A file is known by its first bytes, whatever it was said to be: servers that ignore the format they are asked for
+are common, and played as bare samples a file would be noise, as loud as can be.
 """
 
 from __future__ import annotations
@@ -129,8 +129,6 @@ def true_form(form: SynthesisForm, beginning: bytes) -> SynthesisForm:
     Raises:
         BadAudio: samples were expected, and it is a text: an error, most likely.
     """
-    if form.mime_type not in BARE:
-        return form
     if form.mime_type == "audio/pcm" and len(beginning) >= _BEGINNING_BYTES and _is_text(beginning):
         quoted = beginning[:_QUOTED].decode("ascii").strip()
         raise BadAudio(f"expected audio, got a text ({quoted})")
