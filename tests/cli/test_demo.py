@@ -101,8 +101,10 @@ def test_words_that_were_lost_fail_the_demo_and_are_named() -> None:
 
 def test_a_turn_without_an_answer_fails_the_demo() -> None:
     turn = Turn(Line(SILENCE, "hello"), 0.0, 1.0, finals=[(1.5, "hello")], heard="hello")
-    assert _problems(CallRecord([turn], SILENCE, SILENCE), [compare("hello", "hello")], 1) == [
-        "the agent did not answer turn 1"
+    compared = [compare("hello", "hello")]
+    assert _problems(CallRecord([turn], SILENCE, SILENCE), compared, 1) == ["the agent did not answer turn 1"]
+    assert _problems(CallRecord([turn], SILENCE, SILENCE, ["no voice"]), compared, 1) == [
+        "the agent did not answer turn 1: no voice"
     ]
 
 

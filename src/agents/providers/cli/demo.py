@@ -204,7 +204,8 @@ def _problems(record: CallRecord, expected: list[Comparison], lines: int, *, too
     if expected:
         silent = [str(number) for number, turn in enumerate(record.turns, 1) if not turn.reply or not turn.heard]
         if silent:
-            problems.append(f"the agent did not answer turn {', '.join(silent)}")
+            why = f": {record.errors[-1]}" if record.errors else ""
+            problems.append(f"the agent did not answer turn {', '.join(silent)}{why}")
     if tool is not None:
         problems += _problems_with(tool, record.turns)
     return problems
