@@ -132,6 +132,7 @@ class Pool:
             connection.fail(Failure("closed"))
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # since Python 3.12 the line above does not wait when all are done
 
     # --- its own ---
 
