@@ -356,6 +356,7 @@ class TestConfiguration:
             ({"connect_timeout": "3"}, "connect_timeout must be"),
             ({"read_timeout": float("inf")}, "read_timeout must be"),
             ({"max_response_bytes": 0}, "max_response_bytes must be positive"),
+            ({"max_response_bytes": "1k"}, "max_response_bytes must be positive, and a whole number, not '1k'"),
             ({"sample_rate": 100}, "sample_rate must be between"),
             ({"vendor": Whole(), "language": "tlh"}, "does not know Klingon"),
         ],

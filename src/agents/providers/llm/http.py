@@ -26,6 +26,7 @@ from ..transport.checks import (
     check_name,
     check_url,
     environment_key,
+    positive_count,
     positive_seconds,
     secret_key,
 )
@@ -140,13 +141,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self.request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         self.read_timeout = positive_seconds(read_timeout, setting="read_timeout")
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
-        if (
-            isinstance(max_response_bytes, bool)
-            or not isinstance(max_response_bytes, int)
-            or max_response_bytes <= 0
-        ):
-            raise ConfigurationError(f"max_response_bytes must be positive, not {max_response_bytes!r}")
-        self._max_response_bytes = max_response_bytes
+        self._max_response_bytes = positive_count(max_response_bytes, setting="max_response_bytes")
         self._sessions = SessionSource(http_session)
         self._told_of_unfinished = False
         self.stats = LLMStats()

@@ -32,6 +32,7 @@ from ..transport.checks import (
     check_url,
     environment_key,
     located,
+    positive_count,
     positive_seconds,
     secret_key,
 )
@@ -147,9 +148,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._read_timeout = (
             None if read_timeout is None else positive_seconds(read_timeout, setting="read_timeout")
         )
-        if max_response_bytes <= 0:
-            raise ConfigurationError(f"max_response_bytes must be positive, not {max_response_bytes!r}")
-        self._max_response_bytes = max_response_bytes
+        self._max_response_bytes = positive_count(max_response_bytes, setting="max_response_bytes")
         self._sessions = SessionSource(http_session)
         self._given_url = endpoint_url
         self.endpoint_url = self._located()

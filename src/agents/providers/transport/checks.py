@@ -25,6 +25,7 @@ __all__ = [
     "environment_key",
     "is_loopback",
     "located",
+    "positive_count",
     "positive_seconds",
     "secret_key",
 ]
@@ -178,6 +179,17 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
         secret = secret_key(value, setting=f"header {name!r}")
         resolved[name] = secret.reveal() if secret else ""
     return resolved
+
+
+def positive_count(value: int, *, setting: str) -> int:
+    """*value*.
+
+    Raises:
+        ConfigurationError: it is no positive whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ConfigurationError(f"{setting} must be positive, and a whole number, not {value!r}")
+    return value
 
 
 def positive_seconds(value: float, *, setting: str) -> float:
