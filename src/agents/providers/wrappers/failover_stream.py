@@ -150,6 +150,7 @@ class FailoverStream(DirectStream):
                 self._close(self._leg)
             while self._closers:
                 await asyncio.gather(*self._closers, return_exceptions=True)
+                await asyncio.sleep(0)  # since Python 3.12 the line above does not wait when all are done
 
     async def _supervise(self) -> None:
         while True:
