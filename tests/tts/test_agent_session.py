@@ -133,7 +133,8 @@ async def test_an_answer_is_said_and_shown_word_by_word(vendor: str, path: str) 
             assert "".join(shown).split() == TEXT.split() * 2
             timed = [text for text in shown if isinstance(text, TimedString)]
             assert len(timed) == len(shown)
-        assert (voice.stats.segments, voice.stats.connects, voice.stats.reuses) == (2, 1, 1)
+        assert (voice.stats.segments, voice.stats.connects) == (2, 1)
+        assert voice.stats.reuses >= 1  # 2 when the first connection was there before the first word
 
 
 async def test_an_interruption_reaches_the_vendor_within_200_ms_and_the_session_goes_on() -> None:
