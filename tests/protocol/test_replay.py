@@ -373,7 +373,9 @@ class Model:
 
 OPERATIONS = st.one_of(
     st.tuples(
-        st.just("append"), st.sampled_from([1, 50, 99, 100, 200, 300]), st.sampled_from([0.0, 0.02, 0.5, 5.0])
+        st.sampled_from(["append", "pass_on"]),
+        st.sampled_from([1, 50, 99, 100, 200, 300]),
+        st.sampled_from([0.0, 0.02, 0.5, 5.0]),
     ),
     st.tuples(st.just("take"), st.integers(1, 5)),
     st.tuples(st.just("flush")),
@@ -426,6 +428,16 @@ def test_every_sample_goes_out_in_order_and_again_until_it_is_final(
             now += passed
             buffer.append(numbered(model.end, count), now)
             model.end += count
+        elif name == "pass_on":
+            count, passed = arguments
+            now += passed
+            position = buffer.pass_on(numbered(model.end, count), now)
+            if model.sent < model.end or model.next_flush() is not None:
+                assert position is None, "something else was to be sent first"
+            else:
+                assert position == model.end
+                model.end += count
+                model.sent = model.end
         elif name == "take":
             for _ in range(arguments[0]):
                 take()
@@ -487,6 +499,15 @@ def test_with_a_bounded_memory_every_sample_is_sent_final_or_counted_as_dropped(
             count, passed = arguments
             now += passed
             buffer.append(numbered(buffer.end, count), now)
+            arrivals.extend([now] * count)
+        elif name == "pass_on":
+            count, passed = arguments
+            now += passed
+            before = buffer.end
+            if buffer.pass_on(numbered(before, count), now) is not None:
+                ever_sent.update(range(before, before + count))
+            else:
+                buffer.append(numbered(before, count), now)
             arrivals.extend([now] * count)
         elif name == "take":
             for _ in range(arguments[0]):

@@ -86,9 +86,12 @@ class ReplayBuffer:
         if self._next != len(self._chunks) or self._flushes_sent != len(self._flushes):
             return None
         position = self.end
-        self.append(samples, now)
-        self._next = len(self._chunks)
-        self.sent = self.end
+        self._chunks.append(samples)
+        self._arrivals.append(now)
+        self._next += 1
+        self.end = self.sent = end = position + len(samples) // _BYTES_PER_SAMPLE
+        if end - self._start > self._keep_samples:
+            self._let_go(now)
         return position
 
     def _let_go(self, now: float) -> None:
