@@ -72,6 +72,7 @@ async def talk_to(
     session: AgentSession[None] = AgentSession(
         stt=adapter,
         vad=None,
+        session_close_transcript_timeout=0.1,
         turn_handling={"turn_detection": "stt", "endpointing": {"min_delay": 0.0, "max_delay": 0.0}},
     )
     session.on(
