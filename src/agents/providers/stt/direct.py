@@ -103,6 +103,8 @@ class DirectStream(stt.SpeechStream):
     def __init__(self, *, stt: stt.STT[Any], conn_options: APIConnectOptions) -> None:
         super().__init__(stt=stt, conn_options=conn_options)
         self._metrics_task.cancel()  # its work is done in _emit
+        # a cancelled task keeps its frame, and with it all that is left out below
+        self._metrics_task = None  # type: ignore[assignment]
         # Nothing goes through LiveKit's queues and its two readers; they would keep 8 kB a stream.
         self._input_ch = _Input()  # type: ignore[assignment]
         self._event_ch = _Events()  # type: ignore[assignment]
