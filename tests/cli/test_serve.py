@@ -24,9 +24,11 @@ def test_the_lines_to_paste_name_every_way_and_hide_no_key() -> None:
 
 
 def test_python_lines_can_be_pasted() -> None:
-    for purpose, line in uses("http://127.0.0.1:1", "ws://127.0.0.1:1", has_key=False):
-        if not line.startswith(("curl", "voxport")):
-            compile(line, purpose, "exec")
+    lines = uses("http://127.0.0.1:1", "ws://127.0.0.1:1", has_key=False)
+    python = [(purpose, line) for purpose, line in lines if not line.startswith(("curl", "voxport"))]
+    assert len(python) >= 3
+    for purpose, line in python:
+        compile(line, purpose, "exec")
 
 
 async def test_the_lines_for_language_model_and_voice_work(serve: tuple[str, str]) -> None:

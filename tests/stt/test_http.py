@@ -369,9 +369,9 @@ class TestConfiguration:
         assert KEY not in str(caught.value)
 
     def test_clear_text_is_fine_without_a_key_and_on_this_machine(self) -> None:
-        CustomHTTPSTTAdapter("http://host/")
+        assert CustomHTTPSTTAdapter("http://host/").endpoint_url == "http://host/"
         for host in ("localhost", "127.0.0.1", "[::1]"):
-            CustomHTTPSTTAdapter(f"http://{host}:1/", KEY)
+            assert CustomHTTPSTTAdapter(f"http://{host}:1/", KEY).endpoint_url == f"http://{host}:1/"
 
     def test_the_positional_order_is_the_one_of_the_specification(self) -> None:
         adapter = CustomHTTPSTTAdapter("https://host/", KEY, "fr", {"X-A": "bcde"}, 12, 8000)

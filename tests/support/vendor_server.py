@@ -12,6 +12,7 @@ import aiohttp
 import numpy as np
 from aiohttp import web
 from livekit import rtc
+from scripted_server import ScriptedServer
 
 from agents.providers.protocol import (
     ConnectRequest,
@@ -97,56 +98,11 @@ class Connection:
 Handler = Callable[[Connection], Awaitable[None]]
 
 
-class VendorServer:
-    """Serves one handler per connection, in order; the last one serves all that follow.
+class VendorServer(ScriptedServer[Connection]):
+    """A vendor that hears."""
 
-    *refuse* holds what the first requests get instead: a status (and headers), or ``None`` for a connection.
-    """
-
-    def __init__(self, *handlers: Handler, refuse: Iterable[tuple[int, dict[str, str]] | int | None] = ()) -> None:
-        self._handlers = list(handlers)
-        self._refuse = list(refuse)
-        self.connections: list[Connection] = []
-        self.attempts = 0
-        self.errors: list[BaseException] = []
-        self.over = asyncio.Event()
-
-    async def __aenter__(self) -> VendorServer:
-        app = web.Application()
-        app.router.add_get("/", self._serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"ws://{host}:{port}/"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.over.set()
-        await self._runner.cleanup()
-        for error in self.errors:
-            raise error
-
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        self.attempts += 1
-        if self._refuse:
-            answer = self._refuse.pop(0)
-            if answer is not None:
-                status, headers = (answer, {}) if isinstance(answer, int) else answer
-                return web.Response(status=status, headers=headers)
-        ws = web.WebSocketResponse(max_msg_size=0, timeout=0.1)
-        await ws.prepare(request)
-        connection = Connection(ws, request, self.over)
-        self.connections.append(connection)
-        handler = self._handlers.pop(0) if len(self._handlers) > 1 else self._handlers[0]
-        try:
-            await handler(connection)
-        except (ConnectionError, aiohttp.ClientError):
-            pass  # the client left, which tests look at from its side
-        except AssertionError as error:
-            self.errors.append(error)
-        return ws
+    def client(self, ws: web.WebSocketResponse, request: web.Request) -> Connection:
+        return Connection(ws, request, self.over)
 
 
 class Tuned(StreamingProtocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Iterable
@@ -11,6 +10,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 from aiohttp import web
+from scripted_server import ScriptedServer
 
 from agents.providers.protocol import (
     ConnectRequest,
@@ -83,52 +83,16 @@ class Caller:
 Handler = Callable[[Caller], Awaitable[None]]
 
 
-class VoiceServer:
-    """Serves one handler per connection, in order; the last one serves all that follow.
+class VoiceServer(ScriptedServer[Caller]):
+    """A vendor that speaks."""
 
-    *refuse* holds what the first requests get instead: a status, or ``None`` for a connection.
-    """
+    def client(self, ws: web.WebSocketResponse, request: web.Request) -> Caller:
+        return Caller(ws, request)
 
-    def __init__(self, *handlers: Handler, refuse: Iterable[int | None] = ()) -> None:
-        self._handlers = list(handlers)
-        self._refuse = list(refuse)
-        self.callers: list[Caller] = []
-        self.attempts = 0
-        self.errors: list[BaseException] = []
-        self.over = asyncio.Event()
-
-    async def __aenter__(self) -> VoiceServer:
-        app = web.Application()
-        app.router.add_get("/", self._serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"ws://{host}:{port}/"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.over.set()
-        await self._runner.cleanup()
-        for error in self.errors:
-            raise error
-
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        self.attempts += 1
-        if self._refuse and (status := self._refuse.pop(0)) is not None:
-            return web.Response(status=status)
-        ws = web.WebSocketResponse(max_msg_size=0, timeout=0.1)
-        await ws.prepare(request)
-        caller = Caller(ws, request)
-        self.callers.append(caller)
-        handler = self._handlers.pop(0) if len(self._handlers) > 1 else self._handlers[0]
-        try:
-            await handler(caller)
-        except (ConnectionError, aiohttp.ClientError):
-            pass  # the client left, which tests look at from its side
-        except AssertionError as error:
-            self.errors.append(error)
-        return ws
+    @property
+    def callers(self) -> list[Caller]:
+        """Every connection there was."""
+        return self.connections
 
 
 class TunedVoice(StreamingSynthesisProtocol):
