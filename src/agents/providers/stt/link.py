@@ -33,7 +33,7 @@ class Link:
     Attributes:
         conversation: the protocol's memory of this connection.
         live: audio may be sent.
-        live_at: since when, on the event loop's clock.
+        live_at: since when, as ``monotonic`` has it, like all times here.
         origin: the position in the stream, in samples, of the connection's first sample.
         samples: how many were sent on it.
         sending: somebody sends audio; there is one writer at a time.
@@ -206,7 +206,7 @@ class Link:
         """What is wrong with a connection that looks open; ``None`` when nothing is.
 
         Args:
-            now: the event loop's time.
+            now: the present, as ``monotonic`` has it, like all times here.
             speaking: an utterance is open, so the vendor has something to say.
             last_audio_at: when the caller's last frame came.
         """

@@ -33,7 +33,7 @@ class Outbox:
 
     Attributes:
         rate: Hz on the wire; *own_rate* until the first frame.
-        last_audio_at: the event loop's time when the last frame came.
+        last_audio_at: when the last frame came, as ``monotonic`` has it.
         ended: no more audio will come.
         replayed: samples sent more than once.
     """
