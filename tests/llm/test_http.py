@@ -460,6 +460,21 @@ class TestFailure:
         error, _ = await refusal(CustomHTTPLLMAdapter(server.url, KEY))
         assert not error.retryable and len(server.bodies) == 1
 
+    @pytest.mark.parametrize("code", [200, 400], ids=str)
+    async def test_what_a_server_quotes_of_the_conversation_is_not_told(
+        self, serve: Serve, code: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Servers that check their input often give it back with what is wrong about it."""
+        said = "My passport number is 88121, and I call from Riga."
+        server = await serve(
+            status(code, {"error": {"message": f"invalid: '…passport number is 88121, and I c {KEY}'"}})
+        )
+        async with CustomHTTPLLMAdapter(server.url, KEY) as adapter:
+            with pytest.raises(APIError, match="invalid: ") as caught:
+                await adapter.chat(chat_ctx=context(said), conn_options=FAST).collect()
+        shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+        assert "88121" not in shown and "passport" not in shown and KEY not in shown
+
     async def test_retries_end(self, serve: Serve) -> None:
         server = await serve(status(503))
         error, _ = await refusal(CustomHTTPLLMAdapter(server.url, KEY))

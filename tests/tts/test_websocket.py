@@ -709,6 +709,30 @@ async def test_an_error_in_a_message_has_its_own_verdict(code: int, retryable: b
         assert KEY not in shown and TEXT not in shown
 
 
+async def test_what_is_quoted_of_the_text_is_not_told() -> None:
+    async def tells(caller: Caller) -> None:
+        await caller.until("end")
+        await caller.tell("error", message="cannot say 'open at nine, and close'")
+        await caller.next()
+
+    async def hangs_up(caller: Caller) -> None:
+        await caller.until("end")
+        await caller.ws.close(code=1008, message=b"cannot say: close at eight")
+
+    async with VoiceServer(tells, hangs_up) as server, voice(server) as adapter:
+        with pytest.raises(APIError, match="cannot say '…'"):
+            await said(adapter)
+        with pytest.raises(APIError, match=r"\(cannot say: …\)"):
+            await said(adapter)
+
+
+async def test_a_client_closed_request_is_not_taken_for_our_own_leaving() -> None:
+    """LiveKit ends an answer with that status without a word."""
+    async with VoiceServer(answers, refuse=[499, 499]) as server, voice(server) as adapter:
+        with pytest.raises(APIConnectionError, match="HTTP 499"):
+            await said(adapter, options=ONCE)
+
+
 async def test_garbage_is_ignored_and_only_garbage_is_not(caplog: pytest.LogCaptureFixture) -> None:
     async def stammers(caller: Caller) -> None:
         await caller.until("end")

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from contextlib import aclosing
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from livekit.agents import APIConnectionError, APIError, APIStatusError, llm
+from livekit.agents import APIError, llm
 from livekit.agents.llm import utils as llm_utils
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.utils import shortuuid
 
 from ..protocol import Chat, ChatEvent, Failure, Settings, Stopped, TextDelta, TokenUsage, ToolCall
 from ..transport.failures import ConnectionFailed, api_error, failure_of_exception
+from ..transport.quoting import told
 
 if TYPE_CHECKING:
     from .http import CustomHTTPLLMAdapter
@@ -89,9 +90,7 @@ class CustomHTTPLLMStream(llm.LLMStream):
             error = self._api_error(failed.failure)
         except _TRANSPORT_ERRORS as raw:
             error = self._api_error(failure_of_exception(raw, self._settings, doing="waiting for the answer"))
-        if isinstance(error, APIStatusError) and error.status_code == 499:
-            # LiveKit takes this status for its own cancellation, and would end the answer without a word
-            error = APIConnectionError(error.message, retryable=error.retryable)
+        error = told(error, self._said())
         self._prepare_retry(error)
         try:
             raise error from None
@@ -128,6 +127,16 @@ class CustomHTTPLLMStream(llm.LLMStream):
     def _messages(self) -> list[dict[str, Any]]:
         messages, _ = self._chat_ctx.to_provider_format("openai")
         return messages
+
+    def _said(self) -> Iterator[str]:
+        """What is in the conversation, and no error may repeat."""
+        for item in self._chat_ctx.items:
+            if item.type == "message":
+                yield item.text_content or ""
+            elif item.type == "function_call":
+                yield item.arguments
+            elif item.type == "function_call_output":
+                yield item.output
 
     async def _attend_override(self) -> None:
         """Pass on what a subclass' own request gives, in time.

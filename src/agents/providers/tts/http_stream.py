@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import ssl
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import aiohttp
-from livekit.agents import APIError, APIStatusError, tts
+from livekit.agents import APIError, tts
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.utils import shortuuid
 
 from ..base import ConfigurationError
 from ..protocol import Failure, Settings, Verdict
 from ..transport.failures import ConnectionFailed, failure_of_exception
+from ..transport.quoting import told
 from .samples import BadAudio
 
 if TYPE_CHECKING:
     from .http import CustomHTTPTTSAdapter
 
-__all__ = ["HTTPSpeechStream", "without_text"]
+__all__ = ["HTTPSpeechStream"]
 
 logger = logging.getLogger("agents.providers.tts")
 
@@ -30,9 +30,6 @@ logger = logging.getLogger("agents.providers.tts")
 _TRANSPORT_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, TimeoutError, ConnectionError, ssl.SSLError)
 
 _SILENCE_SECONDS = 0.01
-
-_PHRASE_WORDS = 3
-"""So many words of the text in a row are the text; fewer are words that anybody may use."""
 
 
 class HTTPSpeechStream(tts.ChunkedStream):
@@ -93,32 +90,11 @@ class HTTPSpeechStream(tts.ChunkedStream):
                 return None
             failure = Failure("the answer holds no audio", detail={"malformed": True})
         except APIError as typed:
-            return _told(typed, self._input_text)
+            return told(typed, [self._input_text])
         except ConnectionFailed as failed:
             failure = failed.failure
         except (BadAudio, ConfigurationError) as wrong:
             failure = Failure(str(wrong), Verdict.PERMANENT, detail={"malformed": True})
         except _TRANSPORT_ERRORS as raw:
             failure = failure_of_exception(raw, settings, doing="receiving audio")
-        return _told(adapter._api_error(failure, settings), self._input_text)
-
-
-def _told(error: APIError, text: str) -> APIError:
-    """*error* without *text*, and never as a 499, of which LiveKit says nothing to anybody."""
-    error.message = without_text(error.message, text)
-    error.args = (error.message,)
-    error.body = None
-    if isinstance(error, APIStatusError) and error.status_code == 499:
-        error.status_code = 503
-    return error
-
-
-def without_text(message: str, text: str) -> str:
-    """*message* without the *text* it may repeat: users' words reach no log. Three words in a row are enough."""
-    words = text.split()
-    if text.strip() and text.strip() in message:
-        message = message.replace(text.strip(), "…")
-    for start in range(len(words) - _PHRASE_WORDS + 1):
-        phrase = r"\s+".join(map(re.escape, words[start : start + _PHRASE_WORDS]))
-        message = re.sub(phrase, "…", message)
-    return message
+        return told(adapter._api_error(failure, settings), [self._input_text])

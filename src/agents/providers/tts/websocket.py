@@ -15,9 +15,10 @@ from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
 from ..protocol import Failure, StreamingSynthesisProtocol, Verdict
-from ..redaction import Secret, redact
+from ..redaction import Secret
 from ..transport.checks import positive_seconds
 from ..transport.failures import ConnectionFailed
+from ..transport.quoting import told
 from ..vendors import Vendor
 from .adapter import Stats, TTSAdapter, find_voice
 from .connection import Connection
@@ -29,9 +30,6 @@ __all__ = ["CustomWebSocketTTSAdapter", "StreamStats", "WebSocketSynthesizeStrea
 
 _LAST_WORDS_SECONDS = 0.2
 """How long a vendor's last message may take when it has stopped reading."""
-
-_QUOTABLE = 15
-"""A text longer than this is not a word that an error may hold by chance."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -255,9 +253,7 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
 
     def _error(self, failure: Failure, *, heard: bool) -> APIError:
         """LiveKit's error, counted. What a vendor quotes of the text is nobody else's business."""
-        texts = [step.text.strip() for step in self._steps if len(step.text) > _QUOTABLE]
-        failure.message = redact(failure.message, [self._pushed_text.strip(), *texts])
-        error = self._adapter._api_error(failure, self._settings)
+        error = told(self._adapter._api_error(failure, self._settings), [self._pushed_text])
         self._adapter.stats.count_failure(retryable=error.retryable, after_audio=heard)
         if heard:
             error.retryable = False  # another attempt would say twice what was heard
