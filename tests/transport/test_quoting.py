@@ -14,7 +14,7 @@ SAID = "My secret phrase is cardamom, and the account is 88121."
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        (f"cannot say: {SAID}", "cannot say: …."),
+        (f"cannot say: {SAID}", "cannot say: …"),
         ('no voice for "secret phrase is cardamom" here', 'no voice for "…" here'),
         ("MY SECRET\n phrase - is: no", "…: no"),
         ("bad input (and the acc", "bad input (…"),

@@ -309,7 +309,7 @@ async def test_statuses_become_typed_errors(voice: Voice, status: int, retryable
     error = await refused(voice.adapter(api_key=KEY))
     assert isinstance(error, APIStatusError)
     assert (error.status_code, error.retryable) == (status, retryable)
-    assert "generic at http://127.0.0.1" in error.message and "(no: ….)" in error.message
+    assert "generic at http://127.0.0.1" in error.message and "(no: …)" in error.message
 
 
 async def test_what_is_quoted_of_the_text_is_not_told(voice: Voice) -> None:

@@ -40,7 +40,11 @@ def without_quotes(message: str, said: Iterable[str]) -> str:
     Case, signs and white space between words make no difference. The cost is that of searching the texts once for
     each word of the message, so it is for errors.
     """
-    spoken = "\n".join(f" {' '.join(_words(text))} " for text in said)
+    texts = [(text.strip(), _words(text)) for text in said]
+    for text, words in texts:
+        if len(words) >= _RUN:
+            message = message.replace(text, _ELLIPSIS)  # with the signs at its ends
+    spoken = "\n".join(f" {' '.join(words)} " for _, words in texts)
     for start, end in reversed(list(_quoted(list(_WORD.finditer(message)), f"\n{spoken}\n"))):
         message = message[:start] + _ELLIPSIS + message[end:]
     return message
