@@ -197,6 +197,21 @@ def test_keyterms_and_numerals_change_in_band_on_nova_3() -> None:
     assert talk(model="nova-2").update(settings(model="nova-2", keyterms=("a",))) is None
 
 
+def test_keyterms_of_the_options_stay_when_those_of_the_session_change() -> None:
+    """A Configure replaces all there are."""
+    options = {"keyterm": ["Voxport", "a"]}
+    conversation = talk(options=options)
+    assert conversation.update(settings(options=options, keyterms=("a",))) == [
+        '{"type":"Configure","keyterms":["a","Voxport"],"features":{"numerals":false}}'
+    ]
+    assert conversation.update(settings(options={**options, "numerals": True}, keyterms=("a",))) == [
+        '{"type":"Configure","keyterms":["a","Voxport"],"features":{"numerals":true}}'
+    ]
+    assert conversation.update(settings(options=options, keyterms=("a",))) == [
+        '{"type":"Configure","keyterms":["a","Voxport"],"features":{"numerals":false}}'
+    ]
+
+
 def test_a_change_it_refuses_is_made_by_a_new_connection() -> None:
     (failure,) = talk().receive('{"type":"ConfigureFailure","code":"BAD","description":"no"}')
     assert isinstance(failure, Failure)
