@@ -98,6 +98,11 @@ def test_it_connects_with_what_is_set_and_no_more() -> None:
 def test_thresholds_have_their_range_and_the_host_wants_a_key() -> None:
     with pytest.raises(ConfigurationError, match=r"eot_threshold.*0\.5"):
         streaming().check(settings(options={"eot_threshold": 0.2}))
+    # 1.0 leaves the end of a turn to flushes, and the time-out is long then
+    streaming().check(settings(options={"eot_threshold": 1.0, "eot_timeout_ms": 60000}))
+    for beyond in ({"eot_threshold": 1.1}, {"eot_timeout_ms": 60001}, {"eager_eot_threshold": 1.0}):
+        with pytest.raises(ConfigurationError, match="at most"):
+            streaming().check(settings(options=beyond))
     with pytest.raises(ConfigurationError, match="DEEPGRAM_API_KEY"):
         streaming().check(settings(api_key=None))
     with pytest.raises(ConfigurationError, match="endpointing"):
@@ -152,11 +157,48 @@ def test_keyterms_thresholds_and_numerals_change_in_band() -> None:
     assert conversation.update(settings(keyterms=("a",), options={"eot_threshold": 0.6})) == [
         '{"type":"Configure","keyterms":["a"],"thresholds":{"eot_threshold":0.6}}'
     ]
-    assert conversation.update(settings(options={"eager_eot_threshold": 0.4, "numerals": True})) == [
-        '{"type":"Configure","keyterms":[],"numerals":true,"thresholds":{"eager_eot_threshold":0.4}}'
+    more = {"eot_threshold": 0.6, "eager_eot_threshold": 0.4, "numerals": True}
+    assert conversation.update(settings(options=more)) == [
+        '{"type":"Configure","keyterms":[],"numerals":true,'
+        '"thresholds":{"eot_threshold":0.6,"eager_eot_threshold":0.4}}'
     ]
     assert conversation.update(settings(model="flux-general-multi")) is None
     assert conversation.update(settings(options={"profanity_filter": True})) is None
+
+
+def test_a_setting_that_is_taken_back_wants_a_new_connection() -> None:
+    """A Configure without it would leave it as it was."""
+    conversation = talk(options={"eager_eot_threshold": 0.4})
+    assert conversation.update(settings(options={"eager_eot_threshold": None})) is None
+    assert conversation.update(settings()) is None
+    changed = settings(options={"eager_eot_threshold": 0.5})
+    assert conversation.update(changed) == [
+        '{"type":"Configure","keyterms":[],"thresholds":{"eager_eot_threshold":0.5}}'
+    ]
+
+
+def test_keyterms_of_the_options_stay_when_those_of_the_session_change() -> None:
+    """A Configure replaces all there are."""
+    options = {"keyterm": ["Voxport"]}
+    conversation = talk(options=options)
+    assert parse_qs(urlsplit(streaming().connect(settings(options=options, keyterms=("a",))).url).query)[
+        "keyterm"
+    ] == ["a", "Voxport"]
+    assert conversation.update(settings(options=options, keyterms=("a",))) == [
+        '{"type":"Configure","keyterms":["a","Voxport"]}'
+    ]
+    assert conversation.update(settings(options={"keyterm": "LiveKit"}, keyterms=("a",))) == [
+        '{"type":"Configure","keyterms":["a","LiveKit"]}'
+    ]
+    assert conversation.update(settings()) == ['{"type":"Configure","keyterms":[]}']
+
+
+def test_language_hints_change_in_band() -> None:
+    conversation = talk(model="flux-general-multi")
+    hinted = settings(model="flux-general-multi", options={"language_hint": ["en", "es"]})
+    assert conversation.update(hinted) == ['{"type":"Configure","keyterms":[],"language_hints":["en","es"]}']
+    single = settings(model="flux-general-multi", options={"language_hint": "es"})
+    assert conversation.update(single) == ['{"type":"Configure","keyterms":[],"language_hints":["es"]}']
 
 
 def test_errors() -> None:

@@ -103,7 +103,7 @@ class Deepgram(Dialect):
         query = _query(request)
         if first(query, "model") not in _FLUX:
             raise RequestFailed(400, f"model must be one of {', '.join(_FLUX)} on /v2/listen")
-        for name, low, high in (("eager_eot_threshold", 0.3, 0.9), ("eot_threshold", 0.5, 0.9)):
+        for name, low, high in (("eager_eot_threshold", 0.3, 0.9), ("eot_threshold", 0.5, 1.0)):
             _fraction(query, name, low, high)
         return await self._converse(request, query, FluxConversation)
 

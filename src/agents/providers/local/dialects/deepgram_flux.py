@@ -18,7 +18,7 @@ from .deepgram_socket import DeepgramConversation
 __all__ = ["FluxConversation"]
 
 _RECOGNISERS_PAUSE = 0.5
-_THRESHOLDS = {"eager_eot_threshold": (0.3, 0.9), "eot_threshold": (0.5, 0.9), "eot_timeout_ms": (500, 10000)}
+_THRESHOLDS = {"eager_eot_threshold": (0.3, 0.9), "eot_threshold": (0.5, 1.0), "eot_timeout_ms": (500, 60000)}
 
 
 class FluxConversation(DeepgramConversation):
