@@ -473,6 +473,20 @@ class TestToolCalls:
         told = failure(read(sse(chunk(tools=pieces), chunk(finish="length"))))
         assert "limit of tokens" in told.message and told.verdict is Verdict.PERMANENT
 
+    @pytest.mark.parametrize("reason", ["content_filter", "model_length", "abort"])
+    def test_a_call_cut_in_two_for_any_other_reason_never_runs(self, reason: str) -> None:
+        """LiveKit would repair the arguments, and run it."""
+        pieces = [piece(0, "c1", "look", "{}"), piece(1, "c2", "book", '{"party": 1')]
+        events = read(sse(chunk(tools=pieces), chunk(finish=reason)))
+        assert f"({reason})" in failure(events).message and not calls(events)
+        whole = read(sse(chunk(tools=pieces[:1]), chunk(finish=reason)))
+        assert calls(whole) == [("look", "{}")]
+
+    @pytest.mark.parametrize("reason", ["tool_calls", "stop", "tool_use", "eos_token"])
+    def test_broken_arguments_are_the_models_own_where_it_ended_by_itself(self, reason: str) -> None:
+        events = read(sse(chunk(tools=[piece(0, "c", "look", "{day")]), chunk(finish=reason)))
+        assert calls(events) == [("look", "{day")]
+
     @pytest.mark.parametrize("arguments", ["", '{"party": 1'])
     def test_a_call_cut_in_two_by_the_end_never_runs(self, arguments: str) -> None:
         events = read(sse(chunk(tools=[piece(0, "c1", "book", arguments)]), done=False))

@@ -47,6 +47,12 @@ _HOPELESS = (
 )
 
 
+_ENDED_BY_ITSELF = frozenset(
+    {"stop", "tool_calls", "function_call", "tool_use", "end_turn", "stop_sequence", "eos", "eos_token"}
+)
+"""Finish reasons of OpenAI, Anthropic and TGI for an answer that is all the model had to say."""
+
+
 class AnswerReader(ChatReader):
     """Reads the body of one answer.
 
@@ -122,13 +128,8 @@ class AnswerReader(ChatReader):
         if not self._understood and not self.ended:
             yield self._nothing_understood()
             return
-        cut = self._reason == "length" or not (self.settled or self.ended)
-        if cut and not self._calls.whole():
-            yield (
-                _failure("the limit of tokens cuts a tool call in two: raise it", Verdict.PERMANENT)
-                if self._reason == "length"
-                else _failure("the answer breaks off in the middle of a tool call")
-            )
+        if self._is_cut and not self._calls.whole():
+            yield self._cut_call()
             return
         if not self._calls.named():
             yield _failure("a tool call does not say which tool")
@@ -140,9 +141,24 @@ class AnswerReader(ChatReader):
 
     def _finished_calls(self) -> list[ChatEvent]:
         """The tool calls, as soon as no more of them can come and nothing is wrong with them."""
-        if self._over or not self._calls or self._reason == "length" or not self._calls.named():
+        if self._over or not self._calls or not self._calls.named():
+            return []
+        if self._is_cut and not self._calls.whole():
             return []
         return list(self._calls.take())
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether something else than the model may have ended the answer."""
+        return self._reason not in _ENDED_BY_ITSELF if self._reason else not (self.settled or self.ended)
+
+    def _cut_call(self) -> Failure:
+        if self._reason == "length":
+            return _failure("the limit of tokens cuts a tool call in two: raise it", Verdict.PERMANENT)
+        if not self._reason:
+            return _failure("the answer breaks off in the middle of a tool call")
+        verdict = Verdict.PERMANENT if self._reason == "content_filter" else Verdict.TRANSIENT
+        return _failure(f"the answer ends ({self._reason[:40]}) in the middle of a tool call", verdict)
 
     def _nothing_understood(self) -> Failure:
         if self._frames is None or (not self._values and self._frames.plausible):
