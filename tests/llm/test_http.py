@@ -125,6 +125,23 @@ class TestRequest:
         assert server.bodies == [{"messages": [{"role": "user", "content": "Hello?"}], "stream": True}]
         assert "authorization" not in server.headers[0]
 
+    async def test_what_is_asked_of_one_answer_is_stronger_than_the_options(self, serve: Serve) -> None:
+        """LiveKit forbids tools after the last round of them: an option that forces them would never end."""
+        forces = {"tool_choice": "required", "parallel_tool_calls": False, "response_format": {"type": "text"}}
+        server = await serve(says("Yes."))
+        async with CustomHTTPLLMAdapter(server.url, options=forces) as adapter:
+            for asked in (
+                {},
+                {"tools": [look_up]},
+                {"tools": [look_up], "tool_choice": "none", "response_format": Order},
+            ):
+                await adapter.chat(chat_ctx=context(), conn_options=FAST, **asked).collect()
+        without, default, asked_for = server.bodies
+        assert not {"tool_choice", "parallel_tool_calls"} & without.keys()  # OpenAI refuses both without tools
+        assert (default["tool_choice"], default["parallel_tool_calls"]) == ("required", False)
+        assert default["response_format"] == without["response_format"] == {"type": "text"}
+        assert asked_for["tool_choice"] == "none" and asked_for["response_format"]["type"] == "json_schema"
+
     async def test_arguments_that_are_no_json_do_not_go_out_again(self, serve: Serve) -> None:
         """Servers that parse the history would refuse it, and every question after it."""
         chat = context("Look.")

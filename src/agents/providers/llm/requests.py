@@ -42,8 +42,13 @@ class _JsonChat(ChatProtocol):
     def _body(self, chat: Chat) -> dict[str, Any]:
         """The fields of the request that *chat* gives; ``None`` stands for none."""
 
+    @abstractmethod
+    def _firm(self, chat: Chat) -> dict[str, Any]:
+        """Those of them that are stronger than the user's fields, for they are about this answer alone."""
+
     def request(self, chat: Chat, settings: Settings) -> HttpRequest:
-        body = {"model": settings.model, **self._body(chat), **settings.options, **chat.extra}
+        ours, firm = self._body(chat), self._firm(chat)
+        body = {"model": settings.model, **ours, **settings.options, **chat.extra, **firm}
         body = {name: value for name, value in body.items() if value is not None}
         # surrogates without their other half would be refused whole; NaN is no JSON
         data = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
@@ -96,17 +101,22 @@ class ChatCompletions(_JsonChat):
         return failure
 
     def _body(self, chat: Chat) -> dict[str, Any]:
-        tools = list(chat.tools)
         return {
             "messages": list(map(_readable, chat.messages)),
             "stream": self._streamed,
             "stream_options": {"include_usage": True} if self._streamed else None,
-            "tools": tools or None,
-            # OpenAI refuses both without tools
-            "tool_choice": chat.tool_choice if tools else None,
-            "parallel_tool_calls": chat.parallel_tool_calls if tools else None,
+            "tools": list(chat.tools) or None,
+        }
+
+    def _firm(self, chat: Chat) -> dict[str, Any]:
+        asked = {
+            "tool_choice": chat.tool_choice,
+            "parallel_tool_calls": chat.parallel_tool_calls,
             "response_format": chat.response_format,
         }
+        firm = {name: value for name, value in asked.items() if value is not None}
+        # OpenAI refuses both without tools
+        return firm if chat.tools else {**firm, "tool_choice": None, "parallel_tool_calls": None}
 
 
 class OllamaChat(_JsonChat):
@@ -126,8 +136,11 @@ class OllamaChat(_JsonChat):
             "messages": list(_ollama_messages(chat)),
             "stream": self._streamed,
             "tools": (tools or None) if choice != "none" else None,
-            "format": _ollama_format(chat.response_format),
         }
+
+    def _firm(self, chat: Chat) -> dict[str, Any]:
+        wanted = _ollama_format(chat.response_format)
+        return {"format": wanted} if wanted is not None else {}
 
 
 def _ollama_messages(chat: Chat) -> Iterator[dict[str, Any]]:
