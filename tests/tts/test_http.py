@@ -333,6 +333,19 @@ async def test_a_failure_before_the_first_audio_is_tried_again(voice: Voice) -> 
     assert (adapter.stats.segments, adapter.stats.transient_failures, adapter.stats.broken_off) == (3, 2, 0)
 
 
+async def test_a_vendor_that_asks_for_patience_gets_it(voice: Voice) -> None:
+    voice.answers = [fails(429, **{"Retry-After": "0.4"}), sends(tone())]
+    before = time.monotonic()
+    await spoken(voice.adapter(), options=QUICK)
+    assert time.monotonic() - before >= 0.4
+
+
+async def test_but_not_more_of_it_than_an_attempt_may_take(voice: Voice) -> None:
+    voice.answers = [fails(503, **{"Retry-After": "31"}), sends(tone())]
+    assert not (await refused(voice.adapter(), options=QUICK)).retryable
+    assert len(voice.requests) == 1
+
+
 async def test_nothing_is_said_twice_when_the_connection_breaks_in_mid_speech(voice: Voice) -> None:
     voice.answers = [breaks_off(tone(0.3)), sends(tone())]
     async with voice.adapter() as adapter:

@@ -680,6 +680,18 @@ async def test_a_refusal_says_why_and_whether_to_come_back(status: int, retryabl
         assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(("asks_for", "waits"), [("0.4", True), ("11", False)])
+async def test_a_vendor_that_asks_for_patience_gets_it(asks_for: str, waits: bool) -> None:
+    """But not more of it than a connection may take."""
+    refusals = [(429, {"Retry-After": asks_for})]
+    async with VoiceServer(answers, refuse=refusals) as server, voice(server) as adapter:
+        before = time.monotonic()
+        with contextlib.nullcontext() if waits else pytest.raises(APIStatusError):
+            await said(adapter, options=TWICE)
+        assert time.monotonic() - before >= 0.4 or not waits
+        assert server.attempts == (2 if waits else 1)
+
+
 async def test_nobody_there_is_a_connection_error() -> None:
     async with CustomWebSocketTTSAdapter("ws://127.0.0.1:9/", KEY) as adapter:
         with pytest.raises(APIConnectionError, match="refused"):

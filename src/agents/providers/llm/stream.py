@@ -18,6 +18,7 @@ from livekit.agents.utils import shortuuid
 
 from ..protocol import Chat, ChatEvent, Failure, Settings, Stopped, TextDelta, TokenUsage, ToolCall
 from ..transport.failures import ConnectionFailed, api_error, failure_of_exception
+from ..transport.patience import Patience
 from ..transport.quoting import told
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class CustomHTTPLLMStream(llm.LLMStream):
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._began = self._progress = self._loop.time()
-        self._not_before = 0.0
+        self._patience = Patience(adapter.request_timeout)
         self._attempts = 0
 
     async def _run(self) -> None:
@@ -66,7 +67,7 @@ class CustomHTTPLLMStream(llm.LLMStream):
         Raises:
             APIError: of LiveKit's types; ``retryable`` says whether another attempt can help.
         """
-        await asyncio.sleep(max(self._not_before - self._loop.time(), 0))
+        await self._patience.wait()
         stats = self._adapter.stats
         stats.requests += 1
         stats.retries += bool(self._attempts)
@@ -103,11 +104,7 @@ class CustomHTTPLLMStream(llm.LLMStream):
 
     def _prepare_retry(self, error: APIError) -> None:
         """Count *error*, and have the next attempt wait as long as the vendor asks for."""
-        retry_after = getattr(error, "retry_after", None)
-        if error.retryable and retry_after is not None:
-            if retry_after > self._adapter.request_timeout:
-                error.retryable = False  # longer than anybody waits for an answer
-            self._not_before = self._loop.time() + retry_after
+        self._patience.heed(error)
         if error.retryable:
             self._adapter.stats.transient_failures += 1
         else:

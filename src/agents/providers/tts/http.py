@@ -62,7 +62,8 @@ class CustomHTTPTTSAdapter(TTSAdapter):
         model: the vendor's name of the model.
         language: BCP-47 tag of what is to be said; ``None`` leaves it to the voice.
         headers: additional HTTP headers; values may hold ``${env:NAME}``.
-        request_timeout: seconds for one attempt, from connecting until audio comes.
+        request_timeout: seconds for one attempt, from connecting until audio comes. A vendor that asks for a
+            longer pause is not asked again.
         sample_rate: Hz of the audio that is given to LiveKit, and asked of a vendor that lets one ask.
         vendor: a built-in name, the path of a profile, a profile or protocol object, or ``"auto"``: recognised by
             the URL's host, else the generic protocol.
@@ -125,7 +126,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
                 f"media_type has a rate that is no number of Hz, or too many channels: {self.media_type!r}"
             )
         self._synthesis: SynthesisProtocol = protocol
-        self._request_timeout = positive_seconds(request_timeout, setting="request_timeout")
+        self.request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._read_timeout = positive_seconds(read_timeout, setting="read_timeout")
         self._streams: weakref.WeakSet[HTTPSpeechStream] = weakref.WeakSet()
@@ -205,7 +206,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
         if self.media_type is not None:
             form = form_of(self.media_type, form)
         self.stats.connects += 1
-        return decoded(self._timely(self._synthesize(text), self._request_timeout), form, self.sample_rate)
+        return decoded(self._timely(self._synthesize(text), self.request_timeout), form, self.sample_rate)
 
     async def _ask(
         self, text: str, settings: Settings, conn_options: APIConnectOptions
@@ -217,9 +218,9 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             BadAudio: it is not what it said it was.
         """
         connect = min(self._connect_timeout, conn_options.timeout or self._connect_timeout)
-        longest = max(self._request_timeout, self._read_timeout)
+        longest = max(self.request_timeout, self._read_timeout)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._request_timeout
+        deadline = loop.time() + self.request_timeout
         self.stats.connects += 1
         answer = await open_answer(
             self._sessions.get(),

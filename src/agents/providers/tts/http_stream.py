@@ -16,6 +16,7 @@ from livekit.agents.utils import shortuuid
 from ..base import ConfigurationError
 from ..protocol import Failure, Settings, Verdict
 from ..transport.failures import ConnectionFailed, failure_of_exception
+from ..transport.patience import Patience
 from ..transport.quoting import told
 from .samples import BadAudio
 
@@ -44,6 +45,7 @@ class HTTPSpeechStream(tts.ChunkedStream):
     ) -> None:
         self._adapter = adapter
         self._settings = settings
+        self._patience = Patience(adapter.request_timeout)
         super().__init__(tts=adapter, input_text=text, conn_options=conn_options)
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
@@ -56,6 +58,7 @@ class HTTPSpeechStream(tts.ChunkedStream):
         )
         if not text.strip():
             return  # nothing to say, and LiveKit expects nothing
+        await self._patience.wait()
         adapter.stats.segments += 1
         adapter.stats.characters += len(text)
         try:
@@ -66,6 +69,7 @@ class HTTPSpeechStream(tts.ChunkedStream):
         if error is None:
             return
         heard = output_emitter.pushed_duration() > 0
+        self._patience.heed(error)
         adapter.stats.count_failure(retryable=error.retryable, after_audio=heard)
         if heard:
             error.retryable = False

@@ -18,6 +18,7 @@ from ..protocol import Failure, StreamingSynthesisProtocol, Verdict
 from ..redaction import Secret
 from ..transport.checks import positive_seconds
 from ..transport.failures import ConnectionFailed
+from ..transport.patience import Patience
 from ..transport.quoting import told
 from ..vendors import Vendor
 from .adapter import Stats, TTSAdapter, find_voice
@@ -67,7 +68,7 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
             of *ws_url*, else the generic protocol.
         options: the vendor's own parameters; an unknown one is an error that names the known ones.
         http_session: used instead of an own one; it stays open.
-        connect_timeout: seconds a connection may take.
+        connect_timeout: seconds a connection may take. A vendor that asks for a longer pause is not asked again.
 
     Raises:
         ConfigurationError: with what to change.
@@ -173,9 +174,11 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
         self._traits = tts._protocol.traits(self._settings)
         self._steps: list[Step] = []
         self._more = asyncio.Event()
+        self._patience = Patience(tts._connect_timeout)
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         """One attempt of LiveKit's. Raises `APIError`."""
+        await self._patience.wait()
         self._steps, self._more = [], asyncio.Event()
         reading = asyncio.get_running_loop().create_task(self._read_input(), name="voxport.voice.input")
         # the connection is made while the language model thinks
@@ -254,6 +257,7 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
     def _error(self, failure: Failure, *, heard: bool) -> APIError:
         """LiveKit's error, counted. What a vendor quotes of the text is nobody else's business."""
         error = told(self._adapter._api_error(failure, self._settings), [self._pushed_text])
+        self._patience.heed(error)
         self._adapter.stats.count_failure(retryable=error.retryable, after_audio=heard)
         if heard:
             error.retryable = False  # another attempt would say twice what was heard
