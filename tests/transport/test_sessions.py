@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import aiohttp
 import pytest
@@ -68,6 +70,42 @@ def test_another_event_loop_gets_a_session_of_its_own() -> None:
     asyncio.run(use())
     asyncio.run(use())
     assert sessions[0] is not sessions[1]
+
+
+def test_two_event_loops_at_the_same_time_keep_a_session_each() -> None:
+    """Workers in threads share an adapter: neither may lose its session and its connections to the other."""
+    source = SessionSource()
+
+    async def use() -> aiohttp.ClientSession:
+        return source.get()
+
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    first, second, again = (loop.run_until_complete(use()) for loop in (*loops, loops[0]))
+    assert again is first is not second
+    loops[0].run_until_complete(source.aclose())
+    assert first.closed and not second.closed, "only the loop that a session lives on can close it"
+    loops[1].run_until_complete(source.aclose())
+    assert second.closed
+    for loop in loops:
+        loop.close()
+
+
+def test_nothing_is_kept_of_an_event_loop_that_is_over() -> None:
+    source = SessionSource()
+    kept = []
+
+    async def use(*, and_close: bool) -> None:
+        kept.append(weakref.ref(asyncio.get_running_loop()))
+        session = source.get()
+        if and_close:
+            await source.aclose()
+        else:  # it was closed by somebody, and this source has not heard of it
+            await session.close()
+
+    asyncio.run(use(and_close=False))
+    asyncio.run(use(and_close=True))
+    gc.collect()
+    assert [loop() for loop in kept] == [None, None]
 
 
 class Redirecting:

@@ -27,35 +27,39 @@ class SessionSource:
     """Hands out one session, and closes only what it made itself.
 
     Inside a LiveKit job that is the job's session, so that its proxy and pool hold; elsewhere an own one without
-    a limit on connections, since every stream keeps one open.
+    a limit on connections, since every stream keeps one open. Event loops that run at the same time, in threads of
+    one process, get one each: a session serves no other loop than its own.
     """
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._given = session
-        self._own: aiohttp.ClientSession | None = None
-        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._own: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
     def get(self) -> aiohttp.ClientSession:
         """The session to use now. Call it on the event loop."""
         if self._given is not None:
             return self._given
-        if self._own is None:
+        loop = asyncio.get_running_loop()
+        own = self._own.get(loop)
+        if own is None:
             try:
                 return utils.http_context.http_session()
             except RuntimeError:  # outside a job: LiveKit has no session to give
                 pass
-        loop = asyncio.get_running_loop()
-        if self._own is None or self._own.closed or self._own_loop is not loop:
-            self._own = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS)
-            )
-            self._own_loop = loop
-        return self._own
+        if own is None or own.closed:
+            self._forget_loops_that_are_over()
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS)
+            own = self._own[loop] = aiohttp.ClientSession(connector=connector)
+        return own
+
+    def _forget_loops_that_are_over(self) -> None:
+        for loop in [loop for loop in self._own if loop.is_closed()]:
+            del self._own[loop]
 
     async def aclose(self) -> None:
-        """Close the session if it is an own one."""
-        own, self._own = self._own, None
-        if own is not None and not own.closed and self._own_loop is asyncio.get_running_loop():
+        """Close the session of this event loop if it is an own one."""
+        own = self._own.pop(asyncio.get_running_loop(), None)
+        if own is not None and not own.closed:
             await own.close()
 
 
