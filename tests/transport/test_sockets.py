@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 
+import aiohttp
 import pytest
 
 from agents.providers.base import ConfigurationError
-from agents.providers.protocol import ConnectRequest, HttpRequest, HttpResponse, Settings, Verdict, Wait
+from agents.providers.protocol import ConnectRequest, Failure, HttpRequest, HttpResponse, Settings, Verdict, Wait
 from agents.providers.redaction import Secret
 from agents.providers.transport.failures import ConnectionFailed
 from agents.providers.transport.sessions import SessionSource
@@ -38,6 +39,58 @@ async def test_what_the_way_refuses_cannot_pass_and_ends_no_session_in_silence()
     await source.aclose()
     assert caught.value.failure.verdict is Verdict.PERMANENT
     assert caught.value.failure.message == "there are no credentials beside ***: set them"
+
+
+async def refusal_by(answer: bytes, *, session: aiohttp.ClientSession | None = None) -> Failure:
+    """Why there is no WebSocket on a TCP server that says *answer* to whatever it is asked."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await reader.read()
+        writer.close()
+
+    def way() -> Generator[HttpRequest | Wait, HttpResponse, ConnectRequest]:
+        return ConnectRequest(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        yield Wait(0.0)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    source = SessionSource(session)
+    with pytest.raises(ConnectionFailed) as caught:
+        await open_socket(source, way(), SETTINGS, timeout=1.0, max_message_bytes=1)
+    await source.aclose()
+    server.close()
+    await server.wait_closed()
+    return caught.value.failure
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 101 Go\r\n" + b"X: y\r\n" * 200, "the answer is not HTTP"),
+        (
+            b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+            "the handshake is not valid (Invalid challenge response)",
+        ),
+        (b"HTTP/1.1 101 Go\r\nUpgrade: h2c\r\n\r\n", "the handshake is not valid (Invalid upgrade header)"),
+    ],
+    ids=["another protocol", "headers without end", "wrong key", "no upgrade"],
+)
+async def test_what_is_no_handshake_is_not_taken_for_a_status_the_server_never_sent(
+    answer: bytes, text: str
+) -> None:
+    failure = await refusal_by(answer)
+    assert failure.message.startswith(text) and "check the URL" in failure.message
+    assert (failure.verdict, failure.status) == (Verdict.PERMANENT, None)
+
+
+async def test_a_session_that_was_given_and_closed_is_no_passing_failure() -> None:
+    async with aiohttp.ClientSession() as session:
+        pass
+    failure = await refusal_by(b"", session=session)
+    assert failure.verdict is Verdict.PERMANENT
+    assert "the HTTP session that was given is closed" in failure.message
 
 
 async def test_what_takes_too_long_is_a_timeout() -> None:

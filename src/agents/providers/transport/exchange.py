@@ -135,7 +135,7 @@ async def open_answer(
             reason = await _beginning(reply, min(max_bytes, _MAX_ERROR_BYTES))
         failure = _refusal(replace(head, body=reason), settings, judge)
     except Exception as error:
-        failure = failure_of_exception(error, settings, doing="waiting for the answer")
+        failure = failure_of_exception(error, settings, doing="waiting for the answer", session=session)
     # Outside the handler: aiohttp's exceptions hold the request with its headers, so none may stay in __context__.
     raise_bare(failure)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from ..protocol import Failure, Settings, Verdict, judge_close, judge_status, retry_after_seconds
@@ -46,14 +47,22 @@ def raise_bare(failure: Failure) -> NoReturn:
         failed.__context__ = None
 
 
-def failure_of_exception(error: BaseException, settings: Settings, *, doing: str) -> Failure:
+def failure_of_exception(
+    error: BaseException, settings: Settings, *, doing: str, session: aiohttp.ClientSession | None = None
+) -> Failure:
     """The failure behind an exception of the transport.
 
     Args:
         error: what aiohttp or the operating system raised.
         settings: whose credentials must not show.
         doing: what was being done, for the text: "connecting", "sending audio".
+        session: what it was done on, where that might have been closed.
     """
+    if session is not None and session.closed:
+        return Failure(
+            "the HTTP session that was given is closed: keep it open as long as the adapter, or give none",
+            Verdict.PERMANENT,
+        )
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return failure_of_handshake(error.status, error.headers, error.message, settings)
     if isinstance(error, aiohttp.ClientResponseError):
@@ -90,6 +99,9 @@ def failure_of_exception(error: BaseException, settings: Settings, *, doing: str
 
 def failure_of_response_error(error: aiohttp.ClientResponseError, settings: Settings) -> Failure:
     """The failure behind aiohttp's exceptions about an HTTP answer, which print the URL with all it holds."""
+    if isinstance(error.__cause__, HttpProcessingError):  # aiohttp calls it 400, which the server never said
+        text = f"the answer is not HTTP ({settings.redact(error.message, limit=120)}); check the URL"
+        return Failure(text, Verdict.PERMANENT, detail={"malformed": True})
     retry_after = retry_after_seconds(error.headers.get("Retry-After") if error.headers else None)
     if 200 <= error.status < 300:
         text = "the answer is not what was expected"
@@ -110,6 +122,9 @@ def failure_of_handshake(
     status: int, headers: Mapping[str, str] | None, message: str, settings: Settings
 ) -> Failure:
     """The failure behind an HTTP answer that is no WebSocket."""
+    if status == 101:  # it agrees to something, and not to this
+        text = f"the handshake is not valid ({settings.redact(message, limit=120)}); check the URL"
+        return Failure(text, Verdict.PERMANENT, detail={"malformed": True})
     if 200 <= status < 300:
         text = "the server answered, but not as a WebSocket; check the URL"
         return Failure(text, Verdict.PERMANENT, status=status)

@@ -78,7 +78,7 @@ async def open_socket(
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             )
     except Exception as error:  # whatever a transport raises here is a failed connection
-        failure = failure_of_exception(error, settings, doing="connecting")
+        failure = failure_of_exception(error, settings, doing="connecting", session=session)
     # outside the handler: aiohttp's exceptions hold the request with its headers
     raise_bare(failure)
 
