@@ -145,6 +145,18 @@ async def test_a_url_that_is_not_signed_with_the_servers_key_is_forbidden(
         assert said in (await response.json())["message"]
 
 
+async def test_a_socket_that_is_signed_with_another_key_is_told_so_in_a_frame(
+    server: ServerProcess, client: aiohttp.ClientSession
+) -> None:
+    """The upgrade succeeds: github.com/awsdocs/amazon-transcribe-developer-guide, doc_source/websocket.md."""
+    (last,) = await hear(client, presigned(server, "not-the-key"))
+    kinds = (last.headers[":message-type"], last.headers[":exception-type"])
+    assert kinds == ("exception", "UnrecognizedClientException")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:  # what is not signed at all gets no socket
+        await hear(client, URL(f"{server.url}/stream-transcription-websocket?{urlencode(GIVEN)}"))
+    assert refused.value.status == 403
+
+
 @pytest.mark.parametrize(
     ("options", "message", "said"),
     [

@@ -32,7 +32,8 @@ __all__ = ["AmazonBatch"]
 _LOOK_AGAIN_SECONDS = 0.02
 _POLL_SECONDS = (1.0, 2.0, 3.0, 5.0)
 # The reasons in the API's documentation (botocore, TranscriptionJob.FailureReason) are all about the recording;
-# "try your request again" is said of one that is too short (awsdocs/amazon-transcribe-developer-guide#12).
+# "try your request again" is said of one that is too short (awsdocs/amazon-transcribe-developer-guide#12). What is
+# said when the service itself failed is nowhere published: these are its words for it elsewhere.
 _PASSES = re.compile(r"internal|unavailable|throttl|timed? ?out", re.IGNORECASE)
 _XML_ERROR = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
 

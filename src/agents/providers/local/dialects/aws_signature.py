@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ..extras import require
 
-__all__ = ["Unsigned", "signed_by", "signed_in_headers_by"]
+__all__ = ["Unsigned", "WrongKey", "signed_by", "signed_in_headers_by"]
 
 _SKEW = timedelta(minutes=5)
 
@@ -25,8 +25,12 @@ class Unsigned(ValueError):
     """The request carries no signature of ours. The message says what is wrong with it."""
 
 
+class WrongKey(Unsigned):
+    """The request is signed as it should be, with another key."""
+
+
 def signed_by(request: web.Request, keys: Iterable[str], service: str, longest_seconds: int) -> str:
-    """The one of *keys* that *request*, a presigned GET, is signed with. Raises `Unsigned`.
+    """The one of *keys* that *request*, a presigned GET, is signed with. Raises `Unsigned` or `WrongKey`.
 
     Args:
         request: as it came over the wire.
@@ -53,7 +57,7 @@ def signed_by(request: web.Request, keys: Iterable[str], service: str, longest_s
         expected = _signature(request, query, scope, stamp, secret if colon else key)
         if hmac.compare_digest(expected, signature):
             return key
-    raise Unsigned("the signature does not match: check the secret access key and the signing method")
+    raise WrongKey("the signature does not match: check the secret access key and the signing method")
 
 
 def signed_in_headers_by(request: web.Request, body: bytes, keys: Iterable[str], service: str) -> str:

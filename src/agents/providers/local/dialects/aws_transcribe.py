@@ -1,8 +1,9 @@
 """Amazon Transcribe's streaming over a WebSocket: ``/stream-transcription-websocket``.
 
 Client: a presigned GET, then event-stream frames: ``AudioEvent`` with PCM, an empty one at the end. Server:
-``TranscriptEvent`` with results that are partial until they are not, or an exception.
-https://docs.aws.amazon.com/transcribe/latest/dg/streaming-websocket.html; names from amazon-transcribe 0.6.4.
+``TranscriptEvent`` with results that are partial until they are not, or an exception, also for a signature by an
+unknown key. https://docs.aws.amazon.com/transcribe/latest/dg/streaming-websocket.html; its older version in
+github.com/awsdocs/amazon-transcribe-developer-guide has the exceptions; names from amazon-transcribe 0.6.4.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from ..recogniser import Final, Partial, RecogniserSession, Result, SpeechStarted
 from .aws_frames import BadFrame, read_frame, write_frame
-from .aws_signature import Unsigned, signed_by
+from .aws_signature import Unsigned, WrongKey, signed_by
 from .base import Dialect, Handler, RequestFailed
 from .websocket import SocketConversation
 
@@ -50,8 +51,10 @@ _PARAMETERS = {
     "language-options",
     "preferred-language",
 }
+_WRONG_KEY = "UnrecognizedClientException"
 _EXCEPTIONS = {
     400: "BadRequestException",
+    401: _WRONG_KEY,
     403: "InvalidSignatureException",
     408: "BadRequestException",
     409: "ConflictException",
@@ -71,8 +74,18 @@ class AmazonTranscribe(Dialect):
     def api_key(self, request: web.Request) -> str | None:
         try:
             return signed_by(request, self.services.options.api_keys, "transcribe", _SIGNATURE_SECONDS)
+        except WrongKey as error:
+            raise RequestFailed(401, str(error), _WRONG_KEY) from None
         except Unsigned as error:
             raise RequestFailed(401, str(error)) from None
+
+    def _check_key(self, request: web.Request) -> None:
+        try:
+            super()._check_key(request)
+        except RequestFailed as refusal:
+            if refusal.code != _WRONG_KEY or "Upgrade" not in request.headers:
+                raise
+            request["refusal"] = refusal  # which is told on the socket
 
     def error(self, failure: RequestFailed) -> web.Response:
         status = 403 if failure.status == 401 else failure.status
@@ -98,6 +111,8 @@ class _Stream(SocketConversation):
         self._heard_language = ""
 
     async def begin(self) -> RecogniserSession:
+        if "refusal" in self.request:
+            raise self.request["refusal"]
         query = self._query
         if unknown := sorted(query.keys() - _PARAMETERS):
             raise RequestFailed(400, f"unknown parameter {unknown[0]}")
