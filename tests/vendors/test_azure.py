@@ -97,6 +97,17 @@ class Service:
         return self.say("speech.phrase", RecognitionStatus=status, Offset=offset, Duration=duration, **body)
 
 
+# --- connections ---
+
+
+def test_a_connection_is_renewed_before_it_is_ten_minutes_old_unless_speakers_are_told_apart() -> None:
+    """The next connection would count speakers from the first again; a turn's continuation does not."""
+    vendor = find_vendor("azure")
+    assert vendor.streaming is not None
+    assert vendor.streaming.traits(_settings()).session_seconds == 540
+    assert vendor.streaming.traits(_settings(options={"diarization": True})).session_seconds is None
+
+
 # --- messages ---
 
 

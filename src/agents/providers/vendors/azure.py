@@ -59,7 +59,10 @@ class AzureStreaming(StreamingProtocol):
         self._profile = profile
 
     def traits(self, settings: Settings) -> Traits:
-        return self._profile.traits(settings)
+        traits = self._profile.traits(settings)
+        if settings.options.get("diarization"):  # another connection would count speakers from the first again
+            traits = dataclasses.replace(traits, session_seconds=None)
+        return traits
 
     def place(self, settings: Settings) -> str:
         return _in_region(settings).url
