@@ -408,6 +408,16 @@ async def test_rubbish_is_no_audio_whatever_it_is_called(voice: Voice, content_t
     assert "cannot be decoded" in error.message or "no audio" in error.message
 
 
+@pytest.mark.parametrize("rate", [24000, 44100])
+async def test_one_mp3_file_after_another_is_heard(voice: Voice, rate: int) -> None:
+    """As servers send them that have a text made sentence by sentence: with a tag in the middle."""
+    files = encoded(tone(), "mp3", "libmp3lame") + encoded(tone(rate=rate), "mp3", "libmp3lame", rate)
+    voice.answers = [sends(files, "audio/mpeg", piece=777)]
+    frame = await spoken(voice.adapter())
+    assert frame.duration == pytest.approx(1.0, abs=0.1)
+    assert pitch(frame) == pytest.approx(440, abs=5)
+
+
 async def test_the_thread_of_the_decoder_ends_with_the_speech(voice: Voice) -> None:
     voice.answers = [sends(encoded(tone(), "mp3", "libmp3lame"), "audio/mpeg")]
     await spoken(voice.adapter())

@@ -63,6 +63,22 @@ def test_what_stands_behind_the_samples_is_not_played() -> None:
     assert read(riff(PCM) + b"LIST\x04\0\0\0junk", 999) == PCM
 
 
+@pytest.mark.parametrize("piece", [1, 7, 4000, 100000])
+def test_one_wav_file_after_another_is_heard_without_the_headers(piece: int) -> None:
+    slow = riff(PCM[::2] + PCM[1::2], rate=12000)  # whatever it sounds like, it lasts twice as long
+    assert read(riff(PCM) + b"LIST\x04\0\0\0RIFF" + riff(PCM) + b"\0" + riff(PCM), piece) == PCM * 3
+    assert abs(len(read(riff(PCM) + slow + riff(PCM), piece)) - len(PCM) * 4) <= 64
+
+
+@pytest.mark.parametrize("size", [None, 0, 0xFFFFFFFF])
+@pytest.mark.parametrize("form", ["audio/wav", "audio/pcm"])
+def test_a_header_before_every_piece_is_no_sound(form: str, size: int | None) -> None:
+    reader = SoundReader(SynthesisForm(form), 24000)
+    pieces = [PCM[at : at + 480] for at in range(0, len(PCM), 480)]
+    out = reader.push(pieces[0]) if form == "audio/pcm" else reader.push(riff(pieces[0], size=size))
+    assert out + b"".join(reader.push(riff(piece, size=size)) for piece in pieces[1:]) == PCM
+
+
 def test_mulaw_is_the_standards() -> None:
     """The decoder output values of ITU-T G.711, table 2a and 2b, on the scale of 16 bits."""
     codes = bytes([0x00, 0x80, 0x7F, 0xFF, 0x0F, 0x8F, 0x70, 0xF0])

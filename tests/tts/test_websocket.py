@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
+import threading
 import time
+import wave
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -213,6 +216,67 @@ async def test_other_audio_comes_out_at_the_adapters_rate(form: SynthesisForm, m
 def _coded(form: str) -> bytes:
     encoder = Encoder(form, RATE)
     return encoder.feed(tone(0.5)) + encoder.finish()
+
+
+async def test_a_wav_header_in_every_message_is_not_heard() -> None:
+    """Also a first one that comes in pieces."""
+    file = _wav(tone(0.5))
+
+    async def handler(caller: Caller) -> None:
+        await caller.until("end")
+        for at in range(0, len(file), 5):
+            await caller.ws.send_bytes(file[at : at + 5])
+        for _ in range(3):
+            await caller.ws.send_bytes(file)
+        await caller.done()
+
+    async with VoiceServer(handler) as server, voice(server) as adapter:
+        frames = await said(adapter)
+    assert levels(frames) == {1000}
+    assert sum(frame.duration for frame in frames) == pytest.approx(2.0, abs=1e-3)
+
+
+def _wav(pcm: bytes) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, RATE, 0, "NONE", ""))
+        out.writeframes(pcm)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("rubbish", [b"\x12\x34" * 500, b"ID3\x04\0\0\0\0\0\0\0\0"], ids=["noise", "nothing"])
+async def test_what_cannot_be_decoded_is_an_error_without_the_text(
+    rubbish: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LiveKit's own error for a text without audio quotes the text, and logs it."""
+
+    async def handler(caller: Caller) -> None:
+        await caller.speak(rubbish)
+
+    tuned = TunedVoice(form=SynthesisForm("audio/mpeg"))
+    async with VoiceServer(handler) as server, voice(server, vendor=tuned) as adapter:
+        with pytest.raises(APIError, match="audio/mpeg that cannot be decoded") as caught:
+            await said(adapter, options=TWICE)
+        assert adapter.stats.transient_failures == 2
+    assert TEXT not in str(caught.value) + caplog.text
+
+
+async def test_leaving_while_audio_is_decoded_ends_the_thread() -> None:
+    async def handler(caller: Caller) -> None:
+        await caller.until("end")
+        await caller.ws.send_bytes(_coded("mp3"))
+        await caller.next()
+
+    tuned = TunedVoice(form=SynthesisForm("audio/mpeg"))
+    async with VoiceServer(handler) as server, voice(server, vendor=tuned) as adapter:
+        async with adapter.stream(conn_options=ONCE) as stream:
+            stream.push_text(TEXT)
+            stream.end_input()
+            await anext(stream)
+    for thread in threading.enumerate():
+        if thread.name.startswith("voxport.decoder"):
+            thread.join(2.0)
+            assert not thread.is_alive()
 
 
 async def test_the_rate_the_vendor_names_is_believed() -> None:

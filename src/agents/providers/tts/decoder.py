@@ -38,6 +38,9 @@ _OPTIONS = {
 }
 _READ_BYTES = 256
 
+_MOST_BROKEN = 3
+"""So many packets in a row that cannot be decoded are rubbish; where one file follows another there are fewer."""
+
 
 class _Pipe:
     """What FFmpeg reads from, and waits on. Without ``seek``, it knows that there is no going back."""
@@ -125,14 +128,32 @@ class Decoder:
             with av.open(
                 self._pipe, "r", format=FORMATS[self._media_type], buffer_size=_READ_BYTES, options=_OPTIONS
             ) as container:
-                resampler = av.AudioResampler(format="s16", layout="mono", rate=self._sample_rate)
-                for frame in container.decode(container.streams.audio[0]):
-                    self._give(planes(resampler.resample(frame)))
-                self._give(planes(resampler.resample(None)))
+                self._decode_packets(container)
         except (av.FFmpegError, IndexError, ValueError):  # rubbish, or a container without sound
             self._understood = False
         finally:
             self._give(None)
+
+    def _decode_packets(self, container: av.container.InputContainer) -> None:
+        kind: tuple[str, str, int] | None = None
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=self._sample_rate)
+        broken = 0
+        for packet in container.demux(container.streams.audio[0]):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                broken += 1
+                if broken == _MOST_BROKEN:
+                    raise
+                continue
+            broken = 0
+            for frame in frames:
+                before, kind = kind, (frame.format.name, frame.layout.name, frame.sample_rate)
+                if before not in (None, kind):  # another file, of another kind
+                    self._give(planes(resampler.resample(None)))
+                    resampler = av.AudioResampler(format="s16", layout="mono", rate=self._sample_rate)
+                self._give(planes(resampler.resample(frame)))
+        self._give(planes(resampler.resample(None)))
 
     def _give(self, pcm: bytes | None) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody wants it

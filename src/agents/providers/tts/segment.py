@@ -22,10 +22,10 @@ from ..protocol import (
     SynthesisTraits,
     WireMessage,
 )
-from ..protocol.media import BARE
 from ..transport.failures import ConnectionFailed
 from .connection import Connection
-from .sound import SoundReader, true_form
+from .listening import Listening
+from .samples import BadAudio
 from .text import WordAligner
 
 __all__ = ["Segment", "Step"]
@@ -33,9 +33,6 @@ __all__ = ["Segment", "Step"]
 logger = logging.getLogger("agents.providers.tts")
 
 _SILENCE_SECONDS = 0.01
-
-_READ_HERE = frozenset({*BARE, "audio/wav"})
-"""Forms that need no decoder of LiveKit's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,8 @@ class Segment:
         self._emitter = emitter
         self._id = uuid.uuid4().hex
         self._form = traits.form
-        self._reader: SoundReader | None = None
+        self._sound: Listening | None = None
+        self._broken: Failure | None = None
         self._words = WordAligner()
         self._output_begun = False
         self._expects_since: float | None = None
@@ -131,12 +129,17 @@ class Segment:
                 self.done.set_result(None)
             elif isinstance(event, SynthesisForm):
                 self._form = event
-                self._reader = None
+                if self._sound is not None:
+                    self._sound.expect(event)
         except (
             Exception
         ) as error:  # a decoder's, or a word that is none: the segment is at its end, not the reader
             reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
-            self._fail(Failure(f"what it sent cannot be read: {reason}", detail={"malformed": True}))
+            self._unreadable(reason)
+
+    def _unreadable(self, reason: object) -> None:
+        self._broken = Failure(f"what it sent cannot be read: {reason}", detail={"malformed": True})
+        self._fail(self._broken)
 
     def lost(self, failure: Failure) -> None:
         """The connection is gone."""
@@ -151,19 +154,10 @@ class Segment:
             logger.warning("a message of the vendor is not understood and is ignored: %s", reason)
 
     def _on_audio(self, data: bytes) -> None:
-        if self._reader is None:
-            form = true_form(self._form, data)
-            if self._output_begun and form != self._form and form.mime_type not in _READ_HERE:
-                raise ValueError(f"{form.mime_type} came for {self._form.mime_type}")
-            self._form = form
+        if self._sound is None:
+            self._sound = Listening(self._form, self._rate, self._push, self._unreadable)
         self.begin_output()
-        if self._form.mime_type not in _READ_HERE:
-            self._emitter.push(data)  # it decodes what has a header
-            self.audio_seconds = max(self.audio_seconds, self._emitter.pushed_duration(), 0.001)
-            return
-        if self._reader is None:
-            self._reader = SoundReader(self._form, self._rate)
-        self._push(self._reader.push(data))
+        self._sound.push(data)
 
     def _push(self, pcm: bytes) -> None:
         if pcm:
@@ -179,18 +173,23 @@ class Segment:
             request_id=self._id,
             sample_rate=self._rate,
             num_channels=1,
-            mime_type="audio/pcm" if self._form.mime_type in _READ_HERE else self._form.mime_type,
+            mime_type="audio/pcm",
             stream=True,
         )
         self._emitter.start_segment(segment_id=self._id)
 
     # --- the end ---
 
-    def finish(self, text: str) -> None:
-        """All of *text* was said. Raises `ConnectionFailed` when nothing was heard of it."""
+    async def finish(self, text: str) -> None:
+        """All of *text* was said. Raises `ConnectionFailed` when nothing was heard of it, or it was no audio."""
         self.stop()
-        if self._reader is not None:
-            self._push(self._reader.rest())
+        if self._sound is not None:
+            try:
+                await self._sound.finish()
+            except BadAudio as wrong:
+                self._unreadable(wrong)
+        if self._broken is not None:
+            raise ConnectionFailed(self._broken)
         if not self.audio_seconds:
             if any(character.isalnum() for character in text):
                 raise ConnectionFailed(Failure("it sent no audio", detail={"malformed": True}))
@@ -199,6 +198,12 @@ class Segment:
             self._push(bytes(2 * round(_SILENCE_SECONDS * self._rate)))
         self._emitter.push_timed_transcript(self._words.finish())
         self._emitter.end_segment()
+
+    async def aclose(self) -> None:
+        """Nothing more of it is heard."""
+        self.stop()
+        if self._sound is not None:
+            await self._sound.aclose()
 
     def check_end(self) -> None:
         """Raise `ConnectionFailed` when the vendor was done before everything was sent."""

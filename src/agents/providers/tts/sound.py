@@ -10,6 +10,7 @@ are common, and played as bare samples a file would be noise, as loud as can be.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -22,16 +23,21 @@ from .decoder import Decoder
 from .samples import BadAudio, downmixed, mulaw_to_pcm, planes
 from .wav import WavReader
 
-__all__ = ["SoundReader", "decoded", "true_form"]
+__all__ = ["BEGINNING_BYTES", "SoundReader", "decoded", "true_form"]
 
-_BEGINNING_BYTES = 12
+BEGINNING_BYTES = 12
 """So many tell a file from samples."""
+
+_WAV_FILE = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
 
 _QUOTED = 200
 
 
 class SoundReader:
     """Reads bare samples and WAV files; the event loop needs no other thread for them.
+
+    Where one WAV file follows another, or every piece is one, all of them are heard and no header is. Vendors
+    that speak in messages send such, and servers that speak sentence by sentence.
 
     Args:
         form: ``audio/pcm``, ``audio/basic`` (µ-law) or ``audio/wav``.
@@ -44,9 +50,9 @@ class SoundReader:
         self._wav = WavReader() if form.mime_type == "audio/wav" else None
         self._width = form.channels * (1 if form.mime_type == "audio/basic" else 2)
         self._held = b""
+        self._behind = b""
+        self._rate = sample_rate
         self._resampler: av.AudioResampler | None = None
-        if self._wav is None and form.sample_rate != sample_rate:
-            self._resampler = _resampler(sample_rate)
 
     def push(self, data: bytes) -> bytes:
         """The PCM that is complete with *data*; half a sample waits for the rest of it.
@@ -54,8 +60,10 @@ class SoundReader:
         Raises:
             BadAudio: *data* is not of the form.
         """
+        if file_type(data) == "audio/wav" and (self._wav is None or self._wav.has_begun):
+            self._wav, self._behind = WavReader(), b""
         if self._wav is not None:
-            return self._from_wav(self._wav, data)
+            return self._from_wav(data)
         data = self._held + data if self._held else data
         whole = len(data) - len(data) % self._width
         self._held = data[whole:]
@@ -76,24 +84,42 @@ class SoundReader:
         rest, self._resampler = planes(self._resampler.resample(None)), None
         return rest
 
-    def _from_wav(self, wav: WavReader, data: bytes) -> bytes:
-        begun = wav.has_begun
-        samples = wav.push(data)
-        if wav.has_begun and not begun and wav.sample_rate != self._sample_rate:
-            self._resampler = _resampler(self._sample_rate)
-        return self._resampled(downmixed(samples, wav.channels), wav.sample_rate) if samples else b""
+    def _from_wav(self, data: bytes) -> bytes:
+        pcm = b""
+        while data:
+            wav = self._wav
+            assert wav is not None
+            samples = wav.push(data)
+            if samples:
+                pcm += self._resampled(downmixed(samples, wav.channels), wav.sample_rate)
+            data = self._next_file(wav.behind)
+        return pcm
+
+    def _next_file(self, behind: bytes) -> bytes:
+        """The beginning of another WAV file *behind* the samples of one; everything else there is no sound."""
+        self._behind += behind
+        found = _WAV_FILE.search(self._behind)
+        if found is None:
+            self._behind = self._behind[1 - BEGINNING_BYTES :]
+            return b""
+        data, self._behind = self._behind[found.start() :], b""
+        self._wav = WavReader()
+        return data
 
     def _resampled(self, samples: bytes, rate: int) -> bytes:
-        if self._resampler is None or not samples:
-            return samples
+        if not samples:
+            return b""
+        before = b""
+        if rate != self._rate:
+            before, self._rate = self.rest(), rate
+        if rate == self._sample_rate:
+            return before + samples
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=self._sample_rate)
         frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
         frame.sample_rate = rate
         frame.planes[0].update(samples)
-        return planes(self._resampler.resample(frame))
-
-
-def _resampler(rate: int) -> av.AudioResampler:
-    return av.AudioResampler(format="s16", layout="mono", rate=rate)
+        return before + planes(self._resampler.resample(frame))
 
 
 async def decoded(
@@ -129,7 +155,7 @@ def true_form(form: SynthesisForm, beginning: bytes) -> SynthesisForm:
     Raises:
         BadAudio: samples were expected, and it is a text: an error, most likely.
     """
-    if form.mime_type == "audio/pcm" and len(beginning) >= _BEGINNING_BYTES and _is_text(beginning):
+    if form.mime_type == "audio/pcm" and len(beginning) >= BEGINNING_BYTES and _is_text(beginning):
         quoted = beginning[:_QUOTED].decode("ascii").strip()
         raise BadAudio(f"expected audio, got a text ({quoted})")
     file = file_type(beginning)
@@ -144,7 +170,7 @@ async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
     beginning = b""
     async for piece in pieces:
         beginning += piece
-        if len(beginning) >= _BEGINNING_BYTES:
+        if len(beginning) >= BEGINNING_BYTES:
             break
     return beginning
 

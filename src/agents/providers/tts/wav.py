@@ -25,12 +25,14 @@ class WavReader:
     Attributes:
         sample_rate, channels: from the header; 0 until it has been read.
         has_begun: the header has been read, samples follow.
+        behind: what the last piece held behind the end of the samples.
     """
 
     def __init__(self) -> None:
         self.sample_rate = 0
         self.channels = 0
         self.has_begun = False
+        self.behind = b""
         self._held = b""  # the header, and later what is less than one sample of every channel
         self._convert: Callable[[bytes], bytes] = bytes
         self._width = 1  # bytes of one sample of every channel
@@ -42,7 +44,7 @@ class WavReader:
         Raises:
             BadAudio: it is no WAV file, or one of a kind nobody here can read.
         """
-        data, self._held = self._held + data, b""
+        data, self._held, self.behind = self._held + data, b"", b""
         if not self.has_begun:
             begin = self._read_header(data)
             if begin is None:
@@ -51,7 +53,7 @@ class WavReader:
             self.has_begun = True
             data = data[begin:]
         if self._left is not None:
-            data = data[: self._left]
+            data, self.behind = data[: self._left], data[self._left :]
         whole = len(data) - len(data) % self._width
         if self._left is not None:
             self._left -= whole

@@ -194,6 +194,7 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+            await segment.aclose()
             self._adapter.stats.audio_seconds += segment.audio_seconds
             self._adapter.stats.messages_ignored += segment.messages_ignored
 
@@ -272,7 +273,7 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
         )
         try:
             await _until_said(sending, segment)
-            segment.finish(self._pushed_text)
+            await segment.finish(self._pushed_text)
         except BaseException as error:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
