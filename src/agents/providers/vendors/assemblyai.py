@@ -65,7 +65,8 @@ _IN_BAND = frozenset(
     }
 )
 
-# What a job says when its own service failed, not the recording.
+# What a job says when its own service failed, not the recording: then it should be sent again, says
+# https://assemblyai.com/docs/pre-recorded-audio/transcript-status, which has no list of the words.
 _PASSES = re.compile(r"server error|try again|timed? ?out|capacity|overload", re.IGNORECASE)
 
 _RETIRED = "/v2/realtime"
