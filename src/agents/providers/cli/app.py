@@ -193,6 +193,9 @@ def transcribe(
     concurrency: Annotated[int, typer.Option("--concurrency", "-j", min=1, max=64, help="Files at a time.")] = 2,
     realtime: Annotated[bool, typer.Option("--realtime", help="Send audio as slowly as it was spoken.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one recording over HTTP.")] = 300.0,
+    wire: Annotated[
+        bool, typer.Option("--wire", help="Show on stderr what is sent and received, and what it means.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Write down what recordings say.
@@ -223,6 +226,7 @@ def transcribe(
             concurrency=concurrency,
             realtime=realtime,
             timeout_seconds=timeout,
+            wire=wire,
         )
         raise typer.Exit(run(transcribe_files(options), verbose=verbose))
 

@@ -19,6 +19,7 @@ __all__ = [
     "INTERRUPTED",
     "USAGE",
     "CommandFailed",
+    "adapter_warnings",
     "complain",
     "explain",
     "plain_errors",
@@ -99,6 +100,33 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             reason = cause if isinstance(cause, getattr(loaded, name)) else error
             return str(getattr(reason, "message", "") or reason), FAILED
     return None
+
+
+@contextlib.contextmanager
+def adapter_warnings() -> Iterator[Sequence[str]]:
+    """What recognisers' adapters warn of meanwhile, in order. It is not shown where it was not shown before."""
+    logger = logging.getLogger("agents.providers.stt")
+    level, propagate = logger.level, logger.propagate
+    listener = _Listener(logging.WARNING)
+    if not logger.isEnabledFor(logging.WARNING):
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+    logger.addHandler(listener)
+    try:
+        yield listener.told
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Listener(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
 
 
 @contextlib.contextmanager

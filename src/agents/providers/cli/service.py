@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..config_files import ConfigFile
     from ..local import ServerProcess
+    from ..vendors import Vendor
 
 __all__ = ["EMBEDDED_MODEL", "Mode", "Service", "embedded_server", "parse_options"]
 
@@ -76,17 +77,21 @@ class Service:
         *,
         on_failure: Literal["degrade", "raise"],
         request_timeout: float = 30.0,
+        tap: Callable[[Vendor], Vendor] | None = None,
     ) -> stt.STT[Any]:
         """The adapter.
 
         Args:
             server: the embedded server, which must run when it is to hear.
             request_timeout: seconds for one recording over HTTP.
+            tap: is given the vendor, and answers the one that is used.
 
         Raises:
             ConfigurationError: something that was given cannot work; the message says what to change.
         """
         if self.config is not None:
+            if tap is not None:
+                raise ConfigurationError("--wire does not go with --config: give --vendor and --url instead")
             return _from_config(self.config, on_failure)
         from ..adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
 
@@ -103,8 +108,10 @@ class Service:
             common["vendor"] = "generic"
         if self.chosen_mode == "ws":
             url = server.ws_url + WS_PATH if self.is_embedded and server else self._url("streaming_url")
+            common["vendor"] = _tapped(common["vendor"], url, tap)
             return CustomWebSocketSTTAdapter(ws_url=url, **common)
         url = server.url + HTTP_PATH if self.is_embedded and server else self._url("batch_url")
+        common["vendor"] = _tapped(common["vendor"], url, tap)
         return CustomHTTPSTTAdapter(endpoint_url=url, request_timeout=request_timeout, **common)
 
     def _url(self, place: Literal["streaming_url", "batch_url"]) -> str:
@@ -126,6 +133,15 @@ class Service:
                 "or give --api-key"
             )
         return str(url)
+
+
+def _tapped(vendor: str, url: str, tap: Callable[[Vendor], Vendor] | None) -> str | Vendor:
+    """*vendor*, as *tap* has it."""
+    if tap is None:
+        return vendor
+    from ..vendors import find_vendor
+
+    return tap(find_vendor(vendor, url=url))
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

@@ -16,14 +16,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import typer
 from livekit import rtc
 from livekit.agents import APIConnectOptions, stt, utils
 
 from .audio_files import AudioFile, AudioFileError, Samples
 from .captions import Format, Segment, Transcript, TranscriptWord, as_json, render
-from .outcome import FAILED, INTERRUPTED, CommandFailed, complain, explain, show_failures, warn
+from .outcome import (
+    FAILED,
+    INTERRUPTED,
+    CommandFailed,
+    adapter_warnings,
+    complain,
+    explain,
+    show_failures,
+    warn,
+)
 from .progress import Progress
 from .service import Service, embedded_server
+from .wire import Wiretap
 
 __all__ = ["Job", "TranscribeOptions", "transcribe"]
 
@@ -39,7 +50,10 @@ _OWN_SERVER = {"max_body_bytes": 2**31, "max_audio_seconds": 24 * 3600.0, "queue
 
 @dataclass(frozen=True)
 class TranscribeOptions:
-    """What is to be heard, by whom, and how it is written down. ``output`` of ``None`` is stdout."""
+    """What is to be heard, by whom, and how it is written down.
+
+    ``output`` of ``None`` is stdout; ``wire`` shows on stderr what is sent, received and made of it.
+    """
 
     files: Sequence[Path]
     service: Service
@@ -48,6 +62,7 @@ class TranscribeOptions:
     concurrency: int = 2
     realtime: bool = False
     timeout_seconds: float = 300.0
+    wire: bool = False
 
 
 @dataclass
@@ -101,14 +116,18 @@ async def _hear_all(jobs: Sequence[Job], options: TranscribeOptions) -> None:
         server = None
         if options.service.is_embedded:
             server = await stack.enter_async_context(embedded_server(streams=concurrency, **_OWN_SERVER))
-        adapter = options.service.build(server, on_failure="raise", request_timeout=options.timeout_seconds)
+        tap = Wiretap(lambda line: typer.echo(line, err=True)).on if options.wire else None
+        adapter = options.service.build(
+            server, on_failure="raise", request_timeout=options.timeout_seconds, tap=tap
+        )
         stack.push_async_callback(adapter.aclose)
         progress = stack.enter_context(Progress(len(jobs)))
+        warnings = stack.enter_context(adapter_warnings())
         gate = asyncio.Semaphore(concurrency)
 
         async def work(job: Job) -> None:
             async with gate:
-                await _hear(job, adapter, options, progress.show)
+                await _hear(job, adapter, options, progress.show, warnings)
 
         tasks = [asyncio.ensure_future(work(job)) for job in jobs]
         try:
@@ -117,7 +136,9 @@ async def _hear_all(jobs: Sequence[Job], options: TranscribeOptions) -> None:
             await utils.aio.cancel_and_wait(*tasks)
 
 
-async def _hear(job: Job, adapter: stt.STT[Any], options: TranscribeOptions, on_change: OnChange) -> None:
+async def _hear(
+    job: Job, adapter: stt.STT[Any], options: TranscribeOptions, on_change: OnChange, warnings: Sequence[str]
+) -> None:
     """Hear one file; what goes wrong is the file's."""
     job.state = "working"
     on_change(job)
@@ -130,6 +151,8 @@ async def _hear(job: Job, adapter: stt.STT[Any], options: TranscribeOptions, on_
                 await _at_once(job, file, adapter)
             if file.warning:
                 job.transcript.warnings.append(file.warning)
+            if not job.transcript.text and not job.interim:
+                job.transcript.warnings.append(_doubt(options, warnings[-1] if warnings else ""))
         job.transcript.complete = True
         job.state = "done"
     except asyncio.CancelledError:
@@ -219,7 +242,7 @@ def _segment(data: stt.SpeechData) -> Segment:
             str(word),
             word.start_time if utils.is_given(word.start_time) else None,
             word.end_time if utils.is_given(word.end_time) else None,
-            word.confidence if utils.is_given(word.confidence) else None,
+            word.confidence or None if utils.is_given(word.confidence) else None,
         )
         for word in data.words or ()
     )
@@ -231,6 +254,13 @@ def _segment(data: stt.SpeechData) -> Segment:
         speaker=data.speaker_id,
         words=words,
     )
+
+
+def _doubt(options: TranscribeOptions, told: str) -> str:
+    """What to say of a recording in which nothing was heard; *told* is the adapter's last warning."""
+    why = f": {told}" if told and len(options.files) == 1 else ""
+    can_look = options.service.config is None and not options.wire
+    return "brought no transcript" + why + ("; --wire shows what the vendor sends" if can_look else "")
 
 
 def _targets(options: TranscribeOptions) -> Iterator[Path | None]:

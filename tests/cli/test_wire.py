@@ -1,0 +1,115 @@
+"""`voxport transcribe --wire`, and what is said of a recording in which nothing was heard."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import LINE, Recording, Voxport
+
+KEY = "a-key-nobody-should-see"
+WS, HTTP = "/v1/listen", "/v1/stt"
+PROFILE = """
+name: corp
+title: Corp
+auth: {header: Authorization, value: "Token ${key}"}
+streaming:
+  query: {encoding: linear16, sample_rate: "${sample_rate}", interim_results: true}
+  opening: [{json: {type: KeepAlive, secret: "${key}"}}]
+  close: [{json: {type: CloseStream}}]
+  results:
+    switch: type
+    rules:
+      - case: Results
+        event: transcript
+        final: is_final
+        text: channel.alternatives[0].transcript
+        start: start
+        duration: duration
+      - {case: Metadata, event: finished}
+batch:
+  steps: [{body: {raw: wav}}]
+  result: {text: text, end: duration}
+"""
+"""Deepgram's wire, in which the embedded server says that it has finished."""
+
+
+@pytest.fixture
+def corp(tmp_path: Path) -> Path:
+    path = tmp_path / "corp.yaml"
+    path.write_text(PROFILE)
+    return path
+
+
+def test_the_wire_of_a_stream_is_shown_with_what_it_means_and_without_the_key(
+    voxport: Voxport, serve: tuple[str, str], recording: Recording, corp: Path
+) -> None:
+    to = ["--vendor", corp, "--url", serve[1] + WS, "--api-key", KEY, "--wire"]
+    result = voxport("transcribe", recording("a.wav"), *to)
+    assert result.stdout == f"{LINE}\n"
+    lines = result.stderr.splitlines()
+    assert lines[0] == f"→ connect {serve[1]}{WS}?encoding=linear16&sample_rate=16000&interim_results=true"
+    assert lines[1] == '→ {"type":"KeepAlive","secret":"***"}'
+    assert re.search(r"^→ \d\.\d\d s of audio in \d+ messages$", result.stderr, re.MULTILINE)
+    assert '→ {"type":"CloseStream"}' in lines
+    final = next(n for n, line in enumerate(lines) if line.startswith(f"    Final '{LINE}'"))
+    assert re.fullmatch(rf"    Final '{LINE}' \d\.\d\d to \d\.\d\d s", lines[final])
+    assert lines[final - 1].startswith('← {"type":') and LINE in lines[final - 1]
+    assert lines[-1] == "    Finished"
+    assert KEY not in result.output
+
+
+def test_the_wire_of_a_recording_is_shown(
+    voxport: Voxport, serve: tuple[str, str], recording: Recording, corp: Path
+) -> None:
+    to = ["--vendor", corp, "--url", serve[0] + HTTP, "--api-key", KEY, "--wire"]
+    result = voxport("transcribe", recording("a.wav"), *to)
+    asked, answered, meant = result.stderr.splitlines()
+    assert re.fullmatch(rf"→ POST {re.escape(serve[0] + HTTP)}, \d+ bytes", asked)
+    assert answered.startswith("← 200 {") and LINE in answered
+    assert re.fullmatch(rf"    Recognition '{LINE}' until \d\.\d\d s", meant)
+
+
+def test_the_wire_shows_why_a_request_was_refused(
+    voxport: Voxport, serve: tuple[str, str], recording: Recording, corp: Path
+) -> None:
+    to = ["--vendor", corp, "--url", serve[0] + "/nowhere", "--api-key", KEY, "--wire"]
+    result = voxport("transcribe", recording("a.wav"), *to)
+    assert result.exit_code == 1
+    assert re.search(r"^← 404 .*\n    Failure, permanent", result.stderr, re.MULTILINE)
+
+
+def test_the_wire_cannot_be_shown_of_a_configuration(
+    voxport: Voxport, recording: Recording, tmp_path: Path
+) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text("stt: {provider: custom_ws, metadata: {ws_url: 'ws://127.0.0.1:9/'}}")
+    result = voxport("transcribe", recording("a.wav"), "--config", config, "--wire")
+    assert result.exit_code == 2
+    assert "--wire" in result.stderr and "--vendor" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("alternatives[0].transcript", "alternatives[0].text", "brought no transcript: corp sent a message"),
+        ("case: Results", "case: Result", "brought no transcript; --wire shows what the vendor sends"),
+    ],
+)
+def test_a_file_that_maps_nothing_is_not_passed_over_in_silence(
+    voxport: Voxport,
+    serve: tuple[str, str],
+    recording: Recording,
+    corp: Path,
+    right: str,
+    wrong: str,
+    said: str,
+) -> None:
+    corp.write_text(PROFILE.replace(right, wrong))
+    to = ["--vendor", corp, "--url", serve[1] + WS, "--api-key", KEY]
+    result = voxport("transcribe", recording("a.wav"), *to)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert f"warning: {recording('a.wav')} {said}" in result.stderr
