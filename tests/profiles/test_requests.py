@@ -325,7 +325,7 @@ def test_a_plain_text_reply_is_the_value() -> None:
 def test_a_reply_without_what_is_needed_is_an_error() -> None:
     steps = streaming(prepare=[{"url": "https://a.test", "save": {"token": "token"}}]).prepare(settings())
     next(steps)
-    with pytest.raises(ValueError, match="no token"):
+    with pytest.raises(ValueError, match="nothing at token, which is to be saved as token"):
         steps.send(HttpResponse(200, {}, b"{}"))
 
 
@@ -485,3 +485,45 @@ def test_protocols_describe_and_name_themselves() -> None:
     batch = ProfileBatch(profile(batch={"rates": [8000], "steps": [{}], "result": {"text": "t"}}))
     assert (batch.name, repr(batch), batch.sample_rates) == ("acme", "ProfileBatch('acme')", {8000})
     assert batch.describe()["name"] == "acme"
+
+
+# --- replies with an error status ---
+
+ERROR = {"message": "fault.text", "code": "fault.id", "codes": {"FULL": "transient", "BROKE": "permanent"}}
+
+
+def failed(status: int, body: Any, error: dict[str, Any] | None = ERROR) -> Any:
+    service = {"steps": [{"body": {"raw": "wav"}}], "result": {"text": "text"}, "error": error}
+    reply = HttpResponse(status, {"Content-Type": "application/json"}, orjson.dumps(body))
+    return ProfileBatch(profile(batch=service)).failure(reply)
+
+
+def test_a_profile_says_where_an_error_has_its_message_and_what_its_code_means() -> None:
+    failure = failed(422, {"fault": {"id": "LOCALE", "text": "no such locale"}})
+    assert (failure.message, failure.verdict, failure.status) == ("no such locale", Verdict.PERMANENT, 422)
+    assert failed(400, {"fault": {"id": "FULL"}}).verdict is Verdict.TRANSIENT
+    assert failed(503, {"fault": {"id": "BROKE"}}).verdict is Verdict.PERMANENT
+    assert failed(503, {"fault": {"id": "BROKE"}}).message == "BROKE"
+
+
+@pytest.mark.parametrize("body", [{"error": {"message": "the usual"}}, {"fault": 7, "message": "the usual"}])
+def test_an_error_of_another_form_is_read_as_usual(body: Any) -> None:
+    for error in (ERROR, None):
+        assert failed(500, body, error).message == "the usual"
+        assert failed(500, body, error).verdict is Verdict.TRANSIENT
+
+
+def test_an_error_page_is_judged_by_its_status() -> None:
+    service = {"steps": [{}], "result": {"text": "text"}, "error": ERROR}
+    page = HttpResponse(502, {"Content-Type": "text/html"}, b"<html></html>")
+    assert ProfileBatch(profile(batch=service)).failure(page).verdict is Verdict.TRANSIENT
+
+
+def test_a_reply_without_what_is_to_be_saved_is_told_by_its_path() -> None:
+    steps = [{"save": {"job": "job.identity"}}, {"method": "GET", "url": "${url}/${saved.job}"}]
+    flow = ProfileBatch(profile(batch={"steps": steps, "result": {"text": "text"}})).recognise(
+        Pcm(b"\0\0", 16000), settings(url="https://acme.test")
+    )
+    next(flow)
+    with pytest.raises(ValueError, match=r"nothing at job\.identity, which is to be saved as job"):
+        flow.send(HttpResponse(200, {"Content-Type": "application/json"}, b'{"job":{"id":1}}'))

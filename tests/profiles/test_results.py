@@ -110,6 +110,17 @@ def test_jmespath_reads_what_plain_paths_cannot() -> None:
     assert talk.hear(message) == [Final("hi.", start=5.0, words=[Word("hi", confidence=1.0)])]
 
 
+def test_a_confidence_may_come_in_percent() -> None:
+    talk = Talk([{"event": "final", "text": "t", "confidence": "percent(sure)"}])
+    assert talk.hear({"t": "hi", "sure": 71}) == [Final("hi", confidence=0.71)]
+    assert talk.hear({"t": "hi"}) == [Final("hi")]
+
+
+def test_a_transcript_without_text_is_told_by_the_path_of_its_text() -> None:
+    with pytest.raises(ProtocolError, match=r"without text at alternatives\[0\]\.txt, said"):
+        Talk([{"event": "final", "text": ["alternatives[0].txt", "said"]}]).hear({"text": "hi"})
+
+
 def test_a_jmespath_function_on_absurd_types_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="unexpected types"):
         Talk([{"event": "final", "text": "join('', w)"}]).hear({"w": 7})

@@ -28,9 +28,9 @@ from ..protocol.batch import BatchFlow
 from .fields import compile_condition, compile_segment
 from .options import check_options, put_into_body
 from .paths import compile_first, compile_path
-from .requests import Query, auth_headers, body_options, check_key, headers_of, make_scope, save, url_with_path
+from .requests import Query, Saving, auth_headers, body_options, check_key, headers_of, make_scope, url_with_path
 from .results import Rule
-from .schema import Auth, BatchResult, BatchStep, Body, Profile
+from .schema import Auth, BatchResult, BatchStep, Body, ErrorReply, Profile
 from .templates import Scope, Template, compile_template
 from .units import SCALES, number
 
@@ -58,6 +58,7 @@ class ProfileBatch(BatchProtocol):
             for step in batch.steps
         ]
         self._result = _ResultReader(batch.result)
+        self._error = _ErrorReader(batch.error) if batch.error is not None else None
 
     def __repr__(self) -> str:
         return f"ProfileBatch({self.name!r})"
@@ -72,6 +73,10 @@ class ProfileBatch(BatchProtocol):
     def parse(self, response: HttpResponse, settings: Settings) -> Recognition:
         return self._result.read(response)
 
+    def failure(self, response: HttpResponse) -> Failure:
+        usual = super().failure(response)
+        return usual if self._error is None else self._error.read(response, usual)
+
     def recognise(self, audio: Pcm, settings: Settings) -> BatchFlow:
         scope = self._scope(audio, settings)
         response: HttpResponse | None = None
@@ -85,7 +90,7 @@ class ProfileBatch(BatchProtocol):
             else:
                 late = f"{self.profile.title}: the job was not done after {step.times} polls"
                 raise JobFailed(Failure(late, detail={"timeout": True}))
-            save(response, step.save, scope)
+            step.save(response, scope)
         assert response is not None, "a profile has at least one step"
         return self._result.read(response)
 
@@ -115,7 +120,7 @@ class _Step:
         self._body = _compile_body(step.body, into_body) if step.body is not None else None
         self._bodies = {name: _compile_body(body, into_body) for name, body in step.bodies.items()}
         self._body_option = step.body_option or ""
-        self.save = {name: compile_path(path) for name, path in step.save.items()}
+        self.save = Saving(step.save)
         repeat = step.repeat
         self.times = repeat.times if repeat is not None else 1
         self.every = repeat.every if repeat is not None else 0.0
@@ -213,6 +218,31 @@ def _form_fields(name: str, value: Any, content_type: str | None) -> list[FormFi
 
 def _sound(audio: Pcm, form: str) -> bytes:
     return audio.wav() if form == "wav" else audio.data
+
+
+class _ErrorReader:
+    """Reads replies with an error status."""
+
+    def __init__(self, error: ErrorReply) -> None:
+        self._message = compile_first(error.message) if error.message is not None else None
+        self._code = compile_first(error.code) if error.code is not None else None
+        self._codes = {str(code): Verdict(verdict) for code, verdict in error.codes.items()}
+
+    def read(self, response: HttpResponse, usual: Failure) -> Failure:
+        """What *response* means; *usual* is what its status and the usual places of a message say."""
+        try:
+            reply = response.json()
+        except ValueError:
+            return usual
+        said = self._message(reply) if self._message is not None else None
+        code = self._code(reply) if self._code is not None else None
+        shown = str(code) if isinstance(code, (str, int)) else ""
+        return dataclasses.replace(
+            usual,
+            message=said if isinstance(said, str) and said else usual.message or shown,
+            verdict=self._codes.get(shown, usual.verdict),
+            detail={"code": shown} if shown else {},
+        )
 
 
 class _ResultReader:

@@ -209,6 +209,7 @@ class SegmentReader(Protocol):
 
 def compile_segment(rule: Rule, unit: str) -> SegmentReader:
     """The reader for *rule*'s fields; times in *unit* become seconds."""
+    where = rule.text if isinstance(rule.text, str) else ", ".join(rule.text or ())
     base, rule = _share_prefix(rule)
     get_base = compile_path(base) if base is not None else None
     get_text, get_confidence = _first_or_absent(rule.text), _first_or_absent(rule.confidence)
@@ -224,7 +225,7 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
         within = message if get_base is None else get_base(message)
         text = get_text(within)
         if type(text) is not str:
-            raise ProtocolError("a transcript without text")
+            raise ProtocolError(f"a transcript without text at {where}")
         start = read_start(message) if read_start is not None else None
         end = read_end(message) if read_end is not None else None
         if read_duration is not None and start is not None and (length := read_duration(message)) is not None:

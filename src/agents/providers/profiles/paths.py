@@ -44,6 +44,11 @@ class _Functions(jmespath.functions.Functions):  # type: ignore[misc, unused-ign
         """A log probability as a probability."""
         return None if value is None else math.exp(min(value, 0.0))
 
+    @jmespath.functions.signature({"types": ["number", "null"]})  # type: ignore[untyped-decorator, unused-ignore]
+    def _func_percent(self, value: float | None) -> float | None:
+        """A percentage as a fraction."""
+        return None if value is None else value / 100
+
 
 _OPTIONS = jmespath.Options(custom_functions=_Functions())
 

@@ -86,6 +86,7 @@ _FILTER_MEANINGS = {
 _FUNCTION_MEANINGS = {
     "from_json": "JSON inside a string, read",
     "exp": "a log probability as a probability",
+    "percent": "a percentage as a fraction: 71 is 0.71",
 }
 
 _PATHS = """\

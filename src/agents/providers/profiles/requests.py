@@ -237,7 +237,7 @@ class StepRunner:
         self._headers = {name: compile_template(value) for name, value in step.headers.items()}
         self._body = compile_template(step.body)
         self._body_options = body_options(profile, "streaming") if step.with_options else []
-        self._save = {name: compile_path(path) for name, path in step.save.items()}
+        self._save = Saving(step.save)
 
     def run(self, scope: Scope) -> Generator[HttpRequest, HttpResponse, None]:
         """Ask, and keep in *scope* what the answer brings.
@@ -257,20 +257,26 @@ class StepRunner:
             headers["Content-Type"] = "application/json"
         url = self._query.apply(str(self._url(scope)), scope)
         response = yield HttpRequest(self._step.method, url, headers, body)
-        save(response, self._save, scope)
+        self._save(response, scope)
 
 
-def save(response: HttpResponse, wanted: Mapping[str, Callable[[Any], Any]], scope: Scope) -> None:
-    """Keep what *response* brings. A reply that is plain text is the value itself.
+class Saving:
+    """Keeps for later requests what a reply brings. A reply that is plain text is the value itself."""
 
-    Raises:
-        ValueError: something wanted is not there.
-    """
-    if not wanted:
-        return
-    reply = response.text().strip() if response.content_type == "text/plain" else response.json()
-    for name, get in wanted.items():
-        value = get(reply)
-        if value is None:
-            raise ValueError(f"the reply to a preparing request has no {name}")
-        scope.saved[name] = value
+    def __init__(self, wanted: Mapping[str, str]) -> None:
+        self._wanted = [(name, path, compile_path(path)) for name, path in wanted.items()]
+
+    def __call__(self, response: HttpResponse, scope: Scope) -> None:
+        """Put into *scope* what *response* brings.
+
+        Raises:
+            ValueError: something wanted is not there.
+        """
+        if not self._wanted:
+            return
+        reply = response.text().strip() if response.content_type == "text/plain" else response.json()
+        for name, path, get in self._wanted:
+            value = get(reply)
+            if value is None:
+                raise ValueError(f"the reply has nothing at {path}, which is to be saved as {name}")
+            scope.saved[name] = value

@@ -230,6 +230,16 @@ class BatchResult(Strict):
     billed_audio: Path | None = Field(default=None, description="how much audio is billed, in the unit of times")
 
 
+class ErrorReply(Strict):
+    """What a reply with an error status says. Without this, usual places such as `error.message` are looked at."""
+
+    message: Path | list[Path] | None = Field(default=None, description="what went wrong")
+    code: Path | list[Path] | None = Field(default=None, description="the vendor's code for that")
+    codes: dict[Union[str, int], Literal["permanent", "transient"]] = Field(
+        default_factory=dict, description="code -> verdict; otherwise the status decides"
+    )
+
+
 class Batch(Strict):
     """The HTTP service."""
 
@@ -239,6 +249,7 @@ class Batch(Strict):
     rates: list[int] | None = Field(default=None, description="Hz it takes; absent: any")
     steps: Annotated[list[BatchStep], Field(min_length=1)] = Field(description="the requests, in order")
     result: BatchResult = Field(description="what the last reply holds")
+    error: ErrorReply | None = Field(default=None, description="what a reply with an error status holds")
 
 
 class Profile(Strict):
