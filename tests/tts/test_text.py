@@ -26,6 +26,13 @@ def test_units_are_the_text(unit: str) -> None:
         assert len(out) == 2
 
 
+@pytest.mark.parametrize("unit", ["token", "word", "sentence"])
+def test_an_emoji_in_two_halves_is_put_together_and_half_of_one_is_replaced(unit: str) -> None:
+    units = TextUnits(unit)  # type: ignore[arg-type]
+    out = "".join([text for token in ("Hi \ud83c", "\udf89 a\udf89b ", "\ud83c") for text in units.push(token)])
+    assert out + "".join(units.flush()) == "Hi \U0001f389 a\ufffdb "
+
+
 def test_scripts_without_spaces_are_not_held_back_for_ever() -> None:
     units = TextUnits("word")
     assert "".join(units.push("東" * 30) + units.push("京" * 20)) == "東" * 30 + "京" * 20
@@ -69,6 +76,18 @@ def test_what_is_not_in_the_text_lends_its_time() -> None:
     assert timed(aligner, *spoken) == [("It ", 0, 1), ("costs ", 1, 2), ("25 $, or ", 2, 5)]
     (rest,) = aligner.finish()
     assert (str(rest), rest.start_time, rest.end_time) == ("30 ", 5, 6)
+
+
+def test_times_that_cannot_be_are_none() -> None:
+    aligner = WordAligner()
+    aligner.sent("We open at nine. ")
+    spoken = [("We", -5.0, 0.5), ("open", 0.5, 1e300), ("at", float("nan"), 0.9), ("nine", 1.0, 1.5)]
+    assert timed(aligner, *spoken) == [
+        ("We ", 0, 0.5),
+        ("open ", 0.5, 0.5),
+        ("at ", 0.5, 0.9),
+        ("nine. ", 1.0, 1.5),
+    ]
 
 
 def test_without_any_times_there_are_none() -> None:

@@ -5,31 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 from livekit.agents import tokenize
 from livekit.agents.types import TimedString
 
 from ..protocol import Word
 
-__all__ = ["TextUnits", "WordAligner"]
+__all__ = ["TextUnits", "WordAligner", "well_formed"]
 
 Unit = Literal["token", "word", "sentence"]
 
 _LONGEST_WORD = 40  # what is longer without a space is of a script that has none
 _SENTENCE_CONTEXT = 10  # so much must follow a sentence to tell its end from an abbreviation
+_LATEST = 86400.0  # seconds of a segment; what comes later is nonsense
 _FAR = 60  # characters of the text in which a word of the vendor is looked for
 
 
+def well_formed(text: str) -> str:
+    """*text* with a sign in the place of every half of a surrogate pair, which nothing can be sent with.
+
+    They come from language models whose server cuts text by UTF-16 units; two halves side by side are joined.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 class TextUnits:
-    """Joins the pieces of a language model to units a vendor takes well. Nothing is lost or added."""
+    """Joins the pieces of a language model to units a vendor takes well. No character is lost or added."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
         self._held = ""
+        self._half = ""  # the first half of a surrogate pair
 
     def push(self, text: str) -> list[str]:
         """Take a piece; answer what is complete."""
+        text, self._half = self._half + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        text = well_formed(text)
         if self._unit == "token":
             return [text] if text else []
         self._held += text
@@ -80,8 +98,8 @@ class WordAligner:
         """The text up to each of *words*; times in seconds of the segment."""
         timed = []
         for word in words:
-            start = word.start if word.start is not None else self._end
-            self._end = max(word.end if word.end is not None else start, self._end)
+            start, over = _moment(word.start, self._end), _moment(word.end, None)
+            self._end = max(over if over is not None else start, self._end)
             end = self._place_after(word.text.strip())
             if end is None:
                 if self._since is None:
@@ -113,3 +131,11 @@ class WordAligner:
         tail = re.match(r"[^\w\s]*\s*", self._text[found.end() :])
         assert tail is not None
         return found.end() + tail.end()
+
+
+_Else = TypeVar("_Else", float, None)
+
+
+def _moment(at: float | None, otherwise: _Else) -> float | _Else:
+    """*at*, if a word can be spoken then."""
+    return at if at is not None and 0 <= at <= _LATEST else otherwise
