@@ -27,6 +27,7 @@ from livekit.agents.types import APIConnectOptions
 
 from agents.providers.base import ConfigurationError
 from agents.providers.tts.http import CustomHTTPTTSAdapter
+from agents.providers.vendors import find_vendor
 
 KEY = "key-4711-very-secret"
 TEXT = "The quick brown fox says nothing about the account number 8812."
@@ -640,6 +641,78 @@ async def test_a_mistake_in_a_subclass_shows_as_what_it_is(voice: Voice) -> None
 
     with pytest.raises(ValueError, match="invalid literal"):
         await spoken(Mistaken(voice.url), options=QUICK)
+
+
+async def test_a_subclass_may_return_all_at_once(voice: Voice) -> None:
+    class Whole(CustomHTTPTTSAdapter):
+        async def _synthesize(self, text: str) -> bytes:  # type: ignore[override]
+            return tone()
+
+    class Mistaken(CustomHTTPTTSAdapter):
+        async def _synthesize(self, text: str) -> None:  # type: ignore[override]
+            pass
+
+    assert (await spoken(Whole(voice.url))).data.tobytes() == tone()
+    with pytest.raises(TypeError, match="must yield bytes, and returned NoneType"):
+        await spoken(Mistaken(voice.url))
+
+
+async def test_a_subclass_is_asked_in_one_task_from_beginning_to_end(voice: Voice) -> None:
+    """Libraries mind when parts of a request run in different ones."""
+    tasks = []
+
+    class Watched(CustomHTTPTTSAdapter):
+        async def _synthesize(self, text: str) -> AsyncIterator[bytes]:
+            try:
+                for _ in range(40):
+                    tasks.append(asyncio.current_task())
+                    yield tone(0.01)
+            finally:
+                tasks.append(asyncio.current_task())
+
+    await spoken(Watched(voice.url))
+    async with Watched(voice.url) as adapter, adapter.synthesize(TEXT, conn_options=ONCE) as stream:
+        await anext(stream)  # and leaves
+    assert len(set(tasks)) == 2
+
+
+@pytest.mark.parametrize("method", ["request", "form", "reader"])
+async def test_a_protocol_that_fails_is_an_error_without_the_text(voice: Voice, method: str) -> None:
+    class Broken(type(find_vendor("generic").synthesis)):  # type: ignore[misc]
+        pass
+
+    def fail(*_: Any) -> None:
+        raise KeyError(TEXT)
+
+    setattr(Broken, method, fail)
+    protocol = find_vendor("generic").synthesis
+    assert protocol is not None
+    error = await refused(voice.adapter(vendor=Broken(protocol.profile)), options=QUICK)  # type: ignore[attr-defined]
+    assert "failed with KeyError (test_http.py, line" in error.message and not error.retryable
+
+
+async def test_half_a_sign_is_no_obstacle(voice: Voice) -> None:
+    """Language models whose server cuts text by UTF-16 units send such."""
+    await spoken(voice.adapter(), "Hi \ud83c\udf89 there \ud83c.")
+    assert voice.bodies[0]["text"] == "Hi \U0001f389 there \ufffd."
+
+
+async def test_audio_without_end_is_broken_off(voice: Voice) -> None:
+    """A text of three letters is not spoken for more than a minute and 6 seconds."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm;rate=8000"})
+        await response.prepare(request)
+        while True:
+            await response.write(tone(5, 8000))
+
+    voice.answers = [endless]
+    adapter = voice.adapter(sample_rate=8000)
+    async with adapter, adapter.synthesize("Yes", conn_options=ONCE) as stream:
+        with pytest.raises(APIError, match="without end"):
+            async for _ in stream:
+                pass
+        assert 66 < adapter.stats.audio_seconds < 72
 
 
 async def test_leaving_closes_the_request_of_a_subclass(voice: Voice) -> None:

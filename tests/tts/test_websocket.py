@@ -261,6 +261,23 @@ async def test_what_cannot_be_decoded_is_an_error_without_the_text(
     assert TEXT not in str(caught.value) + caplog.text
 
 
+async def test_audio_without_end_is_broken_off() -> None:
+    async def handler(caller: Caller) -> None:
+        while True:
+            await caller.ws.send_bytes(tone(5, rate=8000))
+
+    async with VoiceServer(handler) as server, voice(server, sample_rate=8000) as adapter:
+        with pytest.raises(APIError, match="without end"):
+            await said(adapter, "Yes")
+        assert 60 < adapter.stats.audio_seconds < 80
+
+
+async def test_half_a_sign_is_no_obstacle() -> None:
+    async with VoiceServer(answers) as server, voice(server) as adapter:
+        assert await said(adapter, "Hi \ud83c there.")
+    assert server.callers[0].text == "Hi \ufffd there. "
+
+
 async def test_leaving_while_audio_is_decoded_ends_the_thread() -> None:
     async def handler(caller: Caller) -> None:
         await caller.until("end")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
@@ -12,7 +14,7 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import is_given
 
 from ..base import ConfigurationError
-from ..protocol import Failure, Settings, StreamingSynthesisProtocol, SynthesisProtocol
+from ..protocol import Failure, Settings, StreamingSynthesisProtocol, SynthesisProtocol, Verdict
 from ..redaction import Secret, is_secret_name, secrets_in_url
 from ..transport.checks import (
     check_headers,
@@ -29,7 +31,10 @@ from ..vendors import Vendor, find_vendor
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Stats", "TTSAdapter", "find_voice"]
+__all__ = ["Stats", "TTSAdapter", "failure_of_protocol", "find_voice", "is_endless"]
+
+_MOST_SECONDS = 60.0
+_MOST_SECONDS_A_CHARACTER = 2.0
 
 Way = Literal["synthesis", "streaming_synthesis"]
 AnyProtocol = SynthesisProtocol | StreamingSynthesisProtocol
@@ -89,6 +94,19 @@ def find_voice(vendor: Any, way: Way, *, url: Any) -> tuple[Vendor, Any]:
     if protocol is None:
         raise ConfigurationError(found.instead_of(way))
     return found, protocol
+
+
+def failure_of_protocol(error: Exception) -> Failure:
+    """What a bug of a protocol means, by its kind and place: its message may hold the user's text."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    message = f"its protocol failed with {type(error).__name__} ({where})"
+    return Failure(message, Verdict.PERMANENT, detail={"malformed": True})
+
+
+def is_endless(audio_seconds: float, characters: int) -> bool:
+    """Whether nobody speaks so long over a text of so many *characters*, however slowly."""
+    return audio_seconds > _MOST_SECONDS + _MOST_SECONDS_A_CHARACTER * characters
 
 
 class TTSAdapter(tts.TTS[Any]):

@@ -41,6 +41,7 @@ from ..vendors import Vendor
 from .adapter import TTSAdapter, find_voice
 from .http_stream import HTTPSpeechStream
 from .sound import decoded
+from .timely import given_by, timely
 
 __all__ = ["CustomHTTPTTSAdapter"]
 
@@ -195,18 +196,27 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             async for pcm in speech:
                 yield pcm
 
+    @property
+    def overridden(self) -> bool:
+        """Whether a subclass, or a test that replaces it on the object, has a request of its own."""
+        return getattr(self._synthesize, "__func__", None) is not CustomHTTPTTSAdapter._synthesize
+
     def _speech(
         self, text: str, settings: Settings, conn_options: APIConnectOptions
     ) -> AsyncGenerator[bytes, None]:
         """*text* as PCM, by a subclass' own request or by the vendor's protocol."""
-        method = getattr(self._synthesize, "__func__", None)
-        if method is CustomHTTPTTSAdapter._synthesize:
+        if not self.overridden:
             return self._ask(text, settings, conn_options)
         form = SynthesisForm("audio/pcm", self.sample_rate)
         if self.media_type is not None:
             form = form_of(self.media_type, form)
         self.stats.connects += 1
-        return decoded(self._timely(self._synthesize(text), self.request_timeout), form, self.sample_rate)
+        return decoded(
+            self._in_time(given_by(self._synthesize(text)), self.request_timeout), form, self.sample_rate
+        )
+
+    def _in_time(self, pieces: AsyncGenerator[bytes, None], seconds: float) -> AsyncGenerator[bytes, None]:
+        return timely(pieces, seconds, self._read_timeout)
 
     async def _ask(
         self, text: str, settings: Settings, conn_options: APIConnectOptions
@@ -232,7 +242,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
         async with answer:
             reader = self._synthesis.reader(answer.head, settings)
             form = await self._form(answer, settings, wrapped=reader is not None)
-            pieces = self._timely(_pieces(answer, reader), deadline - loop.time())
+            pieces = self._in_time(_pieces(answer, reader), deadline - loop.time())
             async with aclosing(decoded(pieces, form, self.sample_rate)) as speech:
                 async for pcm in speech:
                     yield pcm
@@ -255,24 +265,6 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             body += piece
         failure = _failure_of_page(replace(answer.head, body=body[:_MAX_ERROR_BYTES]), refusal, settings)
         raise ConnectionFailed(failure) from None
-
-    async def _timely(self, pieces: AsyncIterator[bytes], seconds: float) -> AsyncGenerator[bytes, None]:
-        """*pieces*, the first within so many *seconds*, each other within the time for reading."""
-        try:
-            while True:
-                try:
-                    piece = await bounded(pieces.__anext__(), seconds)
-                except StopAsyncIteration:
-                    return
-                except asyncio.TimeoutError:
-                    raise ConnectionFailed(
-                        Failure(f"no audio came for {seconds:.3g} s", detail={"timeout": True})
-                    ) from None
-                yield piece
-                seconds = self._read_timeout
-        finally:
-            if isinstance(pieces, AsyncGenerator):
-                await pieces.aclose()
 
     async def _connect(self) -> None:
         """Ask the host something harmless, without credentials, so that the pool holds a connection to it."""

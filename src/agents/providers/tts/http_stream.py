@@ -18,7 +18,9 @@ from ..protocol import Failure, Settings, Verdict
 from ..transport.failures import ConnectionFailed, failure_of_exception
 from ..transport.patience import Patience
 from ..transport.quoting import told
+from .adapter import failure_of_protocol, is_endless
 from .samples import BadAudio
+from .text import well_formed
 
 if TYPE_CHECKING:
     from .http import CustomHTTPTTSAdapter
@@ -77,15 +79,18 @@ class HTTPSpeechStream(tts.ChunkedStream):
 
     async def _speak(self, output_emitter: tts.AudioEmitter) -> APIError | None:
         """Have the text spoken; return why it failed, so that what is raised has no cause to print."""
-        adapter, settings = self._adapter, self._settings
-        heard = False
+        adapter, settings, text = self._adapter, self._settings, well_formed(self._input_text)
+        heard = 0.0  # seconds
         try:
-            async with aclosing(adapter._speech(self._input_text, settings, self._conn_options)) as speech:
+            async with aclosing(adapter._speech(text, settings, self._conn_options)) as speech:
                 async for pcm in speech:
                     output_emitter.push(pcm)
-                    heard = True
-                    adapter.stats.audio_seconds += len(pcm) / (2 * adapter.sample_rate)
-            if not heard and not any(map(str.isalnum, self._input_text)):
+                    seconds = len(pcm) / (2 * adapter.sample_rate)
+                    heard += seconds
+                    adapter.stats.audio_seconds += seconds
+                    if is_endless(heard, len(text)):
+                        raise BadAudio("it sends audio without end")
+            if not heard and not any(map(str.isalnum, text)):
                 # nothing that can be spoken: LiveKit takes a text without audio for an error
                 output_emitter.push(bytes(2 * round(_SILENCE_SECONDS * adapter.sample_rate)))
             output_emitter.end_input()
@@ -101,4 +106,8 @@ class HTTPSpeechStream(tts.ChunkedStream):
             failure = Failure(str(wrong), Verdict.PERMANENT, detail={"malformed": True})
         except _TRANSPORT_ERRORS as raw:
             failure = failure_of_exception(raw, settings, doing="receiving audio")
+        except Exception as error:
+            if adapter.overridden:  # whoever wrote it wants to see it
+                raise
+            failure = failure_of_protocol(error)
         return told(adapter._api_error(failure, settings), [self._input_text])

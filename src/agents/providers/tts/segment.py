@@ -14,6 +14,7 @@ from livekit.agents import tts
 from ..protocol import (
     Audio,
     Failure,
+    ProtocolError,
     SegmentDone,
     Settings,
     SpokenWords,
@@ -23,6 +24,7 @@ from ..protocol import (
     WireMessage,
 )
 from ..transport.failures import ConnectionFailed
+from .adapter import is_endless
 from .connection import Connection
 from .listening import Listening
 from .samples import BadAudio
@@ -65,6 +67,7 @@ class Segment:
         self._form = traits.form
         self._sound: Listening | None = None
         self._broken: Failure | None = None
+        self._characters = 0
         self._words = WordAligner()
         self._output_begun = False
         self._expects_since: float | None = None
@@ -97,6 +100,7 @@ class Segment:
     def sent(self, text: str) -> None:
         """*text* is being sent."""
         self._words.sent(text)
+        self._characters += len(text)
 
     def flushed(self) -> None:
         """The vendor has to speak now."""
@@ -150,7 +154,10 @@ class Segment:
         self._answered = True
         self.messages_ignored += 1
         if self.messages_ignored == 1:
-            reason = self._settings.redact(f"{type(error).__name__}: {error}")
+            # of other errors than a protocol's own the text may be anything
+            reason = self._settings.redact(
+                str(error) if isinstance(error, ProtocolError) else type(error).__name__
+            )
             logger.warning("a message of the vendor is not understood and is ignored: %s", reason)
 
     def _on_audio(self, data: bytes) -> None:
@@ -160,9 +167,12 @@ class Segment:
         self._sound.push(data)
 
     def _push(self, pcm: bytes) -> None:
-        if pcm:
-            self.audio_seconds += len(pcm) / 2 / self._rate
-            self._emitter.push(pcm)
+        if not pcm or self._broken is not None:
+            return
+        self.audio_seconds += len(pcm) / 2 / self._rate
+        self._emitter.push(pcm)
+        if is_endless(self.audio_seconds, self._characters):
+            self._unreadable("it is without end")
 
     def begin_output(self) -> None:
         """Open LiveKit's segment, once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import traceback
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,14 @@ import aiohttp
 from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
-from ..protocol import Failure, StreamingSynthesisProtocol, Verdict
+from ..protocol import Failure, StreamingSynthesisProtocol
 from ..redaction import Secret
 from ..transport.checks import positive_seconds
 from ..transport.failures import ConnectionFailed
 from ..transport.patience import Patience
 from ..transport.quoting import told
 from ..vendors import Vendor
-from .adapter import Stats, TTSAdapter, find_voice
+from .adapter import Stats, TTSAdapter, failure_of_protocol, find_voice
 from .connection import Connection
 from .pool import Pool
 from .segment import Segment, Step
@@ -249,10 +248,8 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
                     fresh = True
                     continue
                 failure = failed.failure
-            except Exception as error:  # of a protocol; its text may hold the user's
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                where = f"{Path(place.filename).name}, line {place.lineno}"
-                failure = Failure(f"its protocol failed with {type(error).__name__} ({where})", Verdict.PERMANENT)
+            except Exception as error:
+                failure = failure_of_protocol(error)
             raise self._error(failure, heard=segment.audio_seconds > 0) from None
 
     def _error(self, failure: Failure, *, heard: bool) -> APIError:
