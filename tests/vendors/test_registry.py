@@ -155,3 +155,21 @@ def test_importing_the_registry_loads_no_profile() -> None:
         "assert not {'yaml', 'pydantic', 'jmespath', 'numpy', 'agents.providers.profiles'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "used_by"),
+    [
+        ("aws", "bucket", "batch"),
+        ("aws", "max_speaker_labels", "batch"),
+        ("aws", "preferred_language", "streaming"),
+        ("aws", "identify_language", "both"),
+        ("google", "denoiser_config", "both"),
+        ("google", "speech_contexts", "both"),
+    ],
+)
+def test_options_of_a_second_file_are_listed_too(name: str, option: str, used_by: str) -> None:
+    """A vendor whose services are in two files is one vendor to whoever looks for an option."""
+    profile = find_vendor(name).profile
+    assert profile is not None
+    assert profile.options[option].used_by == used_by

@@ -34,6 +34,7 @@ from ._aws_eventstream import EventMessage, EventWriter, decode_messages
 from ._aws_jobs import AmazonBatch
 from ._aws_results import EXCEPTIONS, joined
 from ._aws_signing import SIGNERS, in_region
+from ._listing import with_options_of
 
 __all__ = ["VENDOR", "AmazonStreaming"]
 
@@ -178,8 +179,14 @@ def _vendor() -> Vendor:
     folder = Path(__file__).parent
     vendor, jobs = vendor_in_file(folder / "aws.yaml"), vendor_in_file(folder / "_aws_batch.yaml")
     assert vendor.streaming is not None and jobs.batch is not None, "each profile has its part"
-    streaming, batch = AmazonStreaming(vendor.streaming), AmazonBatch(jobs.batch)
-    return dataclasses.replace(vendor, streaming=streaming, batch=batch, batch_url=jobs.batch_url)
+    assert vendor.profile is not None and jobs.profile is not None, "they were made from one"
+    return dataclasses.replace(
+        vendor,
+        streaming=AmazonStreaming(vendor.streaming),
+        batch=AmazonBatch(jobs.batch),
+        batch_url=jobs.batch_url,
+        profile=with_options_of(vendor.profile, jobs.profile),
+    )
 
 
 VENDOR = _vendor()

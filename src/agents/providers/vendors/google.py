@@ -35,6 +35,7 @@ from ..protocol.batch import BatchFlow, error_text
 from . import Vendor, vendor_in_file
 from ._google_accounts import Account, account_of, quota_project_of
 from ._google_tokens import Tokens
+from ._listing import with_options_of
 
 __all__ = ["VENDOR", "GoogleBatch"]
 
@@ -266,9 +267,11 @@ def _vendor() -> Vendor:
     vendor = vendor_in_file(folder / "google.yaml")
     v2 = vendor_in_file(folder / "_google_v2.yaml")
     assert vendor.batch is not None and v2.batch is not None, "the profiles have a batch part"
+    assert vendor.profile is not None and v2.profile is not None, "they were made from one"
     return dataclasses.replace(
         vendor,
         batch=GoogleBatch(vendor.batch, v2.batch, vendor.hosts),
+        profile=with_options_of(vendor.profile, v2.profile),
         instead_of_streaming="it streams by gRPC only, which LiveKit's plugin does (provider='livekit:google'); "
         "for whole utterances use CustomHTTPSTTAdapter",
     )
