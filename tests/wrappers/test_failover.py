@@ -359,6 +359,22 @@ async def test_a_stream_that_ends_by_itself_is_a_failure() -> None:
     one, _, adapter = pair()
     errors = noted(adapter, "error")
     call = Call(adapter)
+async def test_a_frame_that_meets_a_failure_does_not_hide_it() -> None:
+    one, two, adapter = pair()
+    one.fails = WRONG_KEY
+    call = Call(adapter)
+    while not one.streams:
+        await asyncio.sleep(0)
+    failing = one.streams[0]
+    while not failing._event_ch.closed:
+        await asyncio.sleep(0)
+    assert adapter.available == (True, True), "nobody has read it yet"
+    await call.say(1)
+    await call.end()
+    assert call.words == [0] and adapter._breakers[0].permanent, "a wrong key stays wrong"
+    await adapter.aclose()
+
+
     await asyncio.sleep(0)
     one.streams[0].stop.set()
     await call.say(3)

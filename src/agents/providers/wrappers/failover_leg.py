@@ -44,7 +44,7 @@ class Leg:
         on_event: called with the leg and each event, in order.
 
     Attributes:
-        push: gives it a frame. What this raises is its failure.
+        push: gives it a frame. What this raises belongs into :meth:`refused`.
         hears: whether audio is given to it.
         ended: the :class:`Ending`, once there is one.
         origin: seconds of the outer stream at which its audio begins.
@@ -89,7 +89,7 @@ class Leg:
         try:
             self.stream.flush()
         except Exception as error:
-            self.end(Ending("failed", error))
+            self.refused(error)
 
     def end_input(self) -> None:
         """Tell it that there is no more audio."""
@@ -99,7 +99,16 @@ class Leg:
             try:
                 self.stream.end_input()
             except Exception as error:
-                self.end(Ending("failed", error))
+                self.refused(error)
+
+    def refused(self, error: Exception) -> None:
+        """It raised *error* when it was given something, and so has failed.
+
+        Where its stream has failed before and nobody has read that yet, that is the reason, and *error* is not.
+        """
+        task = self.stream._task
+        reason = task.exception() if task.done() and not task.cancelled() else None
+        self.end(Ending("failed", reason if isinstance(reason, Exception) else error))
 
     def end(self, ending: Ending) -> None:
         """It hears no more. Only the first ending counts."""

@@ -96,8 +96,8 @@ class FailoverStream(DirectStream):
             audio.given = audio.end
             try:
                 leg.push(frame)
-            except Exception as error:  # a stream that takes no audio has failed
-                leg.end(Ending("failed", error))
+            except Exception as error:
+                leg.refused(error)
         elif not self._more.is_set():
             self._more.set()
         if self._beside:
@@ -211,8 +211,8 @@ class FailoverStream(DirectStream):
                     leg.flush()
                 else:
                     leg.push(frame)
-        except Exception as error:  # a stream that takes no audio has failed
-            leg.end(Ending("failed", error))
+        except Exception as error:
+            leg.refused(error)
 
     async def _go_on_after(self, leg: Leg, ending: Ending) -> bool:
         """Decide what an ending means. Returns whether another member is needed."""
