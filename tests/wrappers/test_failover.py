@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -400,6 +401,21 @@ async def test_a_silent_member_is_left_and_has_failed_once_another_finds_words()
 async def test_music_is_not_taken_for_an_outage() -> None:
     one, two, adapter = pair()
     call = Call(adapter)
+async def test_time_in_which_nobody_listened_is_nobodys_silence() -> None:
+    one, two, adapter = pair(silence_limit=0.2)
+    call = Call(adapter)
+    await call.silence(0.5)
+    pcm = speak([3], RATE).pcm
+    for begin in range(0, len(pcm), RATE // 10):
+        piece = pcm[begin : begin + RATE // 10]
+        call.stream.push_frame(rtc.AudioFrame(piece, RATE, 1, len(piece) // 2))
+    time.sleep(0.6)  # noqa: ASYNC251 - somebody else's code, which blocks the loop
+    await call.silence(1.0)
+    await call.end()
+    assert call.words == [0, 1, 2] and adapter.stats.silences == 0 and not two.streams
+    await adapter.aclose()
+
+
     music = (np.sin(np.arange(RATE * 3) / 9) * 6000).astype("<i2").tobytes()
     await call.push(music, pace=2.0)
     assert adapter.available == (True, True), "nobody finds words in it, so nobody has failed"

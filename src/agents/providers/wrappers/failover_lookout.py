@@ -68,6 +68,7 @@ class Lookout:
         self._watch = SilenceWatch(limit, interims=True)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the timer fires
         self._seen = 0  # samples, at the last look
         self._answered_at = 0  # samples, at the last answer
         self._last_answer: float | None = None  # when, if it is still to be considered
@@ -77,7 +78,7 @@ class Lookout:
 
     def start(self) -> None:
         """From now on it looks, until :meth:`aclose`."""
-        self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+        self._set_timer(self._tick_seconds)
         if self._hearing is not None:
             self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
 
@@ -150,7 +151,11 @@ class Lookout:
         try:
             self._look_after(now)
         finally:
-            self._timer = self._loop.call_later(self._until_next_tick(now), self._tick)
+            self._set_timer(self._until_next_tick(now))
+
+    def _set_timer(self, seconds: float) -> None:
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_later(seconds, self._tick)
 
     def _until_next_tick(self, now: float) -> float:
         """Less often while the preferred member serves; but in time for an answer that may come too late."""
@@ -165,6 +170,11 @@ class Lookout:
         self._end_utterance(now)
         leg = self._stream._leg
         active = leg.member if leg is not None else None
+        late = now - self._due
+        if late > self._tick_seconds:  # the event loop was held up, and read no answers either
+            self._watch.excuse(now, late)
+            if leg is not None:
+                leg.last_event_at = min(leg.last_event_at + late, now)
         came, speech, self._came, self._speech = self._came, self._speech, False, 0.0
         self._stream._trials.look_after(now, active=active, came=came, speech=speech, speaking=self._audio.loud)
         if leg is None or leg.ended.done():

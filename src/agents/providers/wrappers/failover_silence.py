@@ -109,6 +109,12 @@ class SilenceWatch:
         """It is in trouble: until its next answer, it is given no longer than this."""
         self._hurry = seconds
 
+    def excuse(self, now: float, seconds: float) -> None:
+        """Nobody could have heard it for the last so many *seconds* before *now*: they do not count."""
+        self._since = min(self._since + seconds, now)
+        self._last_answer = min(self._last_answer + seconds, now)
+        self._last_speech = min(self._last_speech + seconds, now)
+
     def left(self, now: float, patience: float = 1.0) -> float:
         """Seconds until the answer that is owed is overdue; 0 or less: it is. *patience* multiplies the limit."""
         limit = self._limit * patience if self._hurry is None else min(self._hurry, self._limit)
