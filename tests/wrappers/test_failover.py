@@ -43,6 +43,7 @@ class Scripted(STTAdapter):
     Attributes:
         fails: raised by every new stream and every recognition while set.
         deaf: says nothing.
+        takes: seconds from a flush, or the end of the input, to what it still has to say.
         streams: how many there were.
         heard: seconds of audio each stream was given.
     """
@@ -52,6 +53,7 @@ class Scripted(STTAdapter):
         self.name = name
         self.fails: Exception | None = None
         self.deaf = False
+        self.takes = 0.0
         self.times = True
         self.streams: list[ScriptedStream] = []
         self.options: dict[str, Any] = {}
@@ -138,6 +140,7 @@ class ScriptedStream(stt.RecognizeStream):
         async for item in self._input_ch:
             if not isinstance(item, rtc.AudioFrame):
                 self.flushes += 1
+                await asyncio.sleep(self._recogniser.takes)
                 self._finish(ear, words)
                 continue
             self.channels = item.num_channels
@@ -356,10 +359,6 @@ async def test_whatever_a_member_raises_the_next_one_hears_all_that_is_not_final
     await adapter.aclose()
 
 
-async def test_a_stream_that_ends_by_itself_is_a_failure() -> None:
-    one, _, adapter = pair()
-    errors = noted(adapter, "error")
-    call = Call(adapter)
 async def test_a_frame_that_meets_a_failure_does_not_hide_it() -> None:
     one, two, adapter = pair()
     one.fails = WRONG_KEY
@@ -376,6 +375,10 @@ async def test_a_frame_that_meets_a_failure_does_not_hide_it() -> None:
     await adapter.aclose()
 
 
+async def test_a_stream_that_ends_by_itself_is_a_failure() -> None:
+    one, _, adapter = pair()
+    errors = noted(adapter, "error")
+    call = Call(adapter)
     await asyncio.sleep(0)
     one.streams[0].stop.set()
     await call.say(3)
@@ -398,9 +401,6 @@ async def test_a_silent_member_is_left_and_has_failed_once_another_finds_words()
     await adapter.aclose()
 
 
-async def test_music_is_not_taken_for_an_outage() -> None:
-    one, two, adapter = pair()
-    call = Call(adapter)
 async def test_time_in_which_nobody_listened_is_nobodys_silence() -> None:
     one, two, adapter = pair(silence_limit=0.2)
     call = Call(adapter)
@@ -416,6 +416,9 @@ async def test_time_in_which_nobody_listened_is_nobodys_silence() -> None:
     await adapter.aclose()
 
 
+async def test_music_is_not_taken_for_an_outage() -> None:
+    one, two, adapter = pair()
+    call = Call(adapter)
     music = (np.sin(np.arange(RATE * 3) / 9) * 6000).astype("<i2").tobytes()
     await call.push(music, pace=2.0)
     assert adapter.available == (True, True), "nobody finds words in it, so nobody has failed"
@@ -470,6 +473,50 @@ async def test_a_failed_stream_constructor_is_a_failure_too() -> None:
     await call.say(2)
     await call.end()
     assert call.words == [0, 1] and "no stream today" in str(errors[0].error)
+    await adapter.aclose()
+
+
+# ---------------------------------------------------------------------- the end of a call
+
+
+async def test_members_that_need_longer_for_the_rest_than_they_may_be_silent_are_given_longer() -> None:
+    one, two, adapter = pair(silence_limit=0.1)
+    one.takes = two.takes = 0.5
+    call = Call(adapter)
+    await call.push(speak([4], RATE).pcm)
+    await call.end()
+    assert call.words == [0, 1, 2, 3] and adapter.stats.dropped_seconds == 0
+    assert all(stream.heard for stream in one.streams + two.streams), "nobody is tried out without audio"
+    await adapter.aclose()
+
+
+async def test_speech_without_a_pause_is_not_taken_for_noise_when_a_member_breaks_at_the_end() -> None:
+    one, two, adapter = pair(silence_limit=1.0)
+    one.deaf = True
+    call = Call(adapter)
+    await call.push(speak([40], RATE, gap_ms=0).pcm)
+    one.fails = DOWN
+    one.streams[0].stop.set()
+    await call.end()
+    assert call.words == list(range(40))
+    await adapter.aclose()
+
+
+async def test_a_member_that_ended_before_the_input_did_has_not_said_all() -> None:
+    one, two, adapter = pair()
+    one.times = False
+    call = Call(adapter)
+    await call.say(2)
+    await call.until(lambda: call.words == [0, 1])
+    one.deaf = True
+    speech = speak([2, 3], RATE)
+    await call.push(speech.pcm[2 * round((speech.words[2].start - 0.1) * RATE) :])
+    leg = call.stream._leg
+    one.streams[0].stop.set()
+    while not leg.ended.done():
+        await asyncio.sleep(0)
+    await call.end()
+    assert call.words == [0, 1, 2, 3, 4]
     await adapter.aclose()
 
 

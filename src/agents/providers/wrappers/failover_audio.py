@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from livekit import rtc
 
 from ..protocol.replay import is_loud
-from .failover_silence import EnergyGate
+from .failover_silence import QUIETEST_PEAK, EnergyGate
 
 __all__ = ["Heard", "KeptAudio"]
 
@@ -181,20 +181,28 @@ class KeptAudio:
 
     @property
     def unheard_seconds(self) -> float:
-        """Audio loud enough for speech that no final covers."""
-        loud = sum(min(count, end - self.acknowledged) for end, count in self._loud_frames())
+        """Audio loud enough for speech, in the noise there is, that no final covers."""
+        return self._uncovered_seconds(self._gate.threshold)
+
+    @property
+    def audible_seconds(self) -> float:
+        """Audio louder than silence that no final covers. Sound without a pause may be speech as well as noise."""
+        return self._uncovered_seconds(QUIETEST_PEAK)
+
+    def _uncovered_seconds(self, peak: int) -> float:
+        loud = sum(min(count, end - self.acknowledged) for end, count in self._loud_frames(peak))
         return loud / self.rate if loud else 0.0
 
     @property
     def pause_seconds(self) -> float:
         """The silence that follows what finals cover."""
-        found = next(self._loud_frames(), None)
+        found = next(self._loud_frames(self._gate.threshold), None)
         quiet_until = found[0] - found[1] if found is not None else self.end
         return max(quiet_until - self.acknowledged, 0) / self.rate if self.rate else 0.0
 
-    def _loud_frames(self) -> Iterator[tuple[int, int]]:
-        """Where frames end and how long they are that no final covers, and that may hold speech."""
-        position, peak = self._first, self._gate.threshold
+    def _loud_frames(self, peak: int) -> Iterator[tuple[int, int]]:
+        """Where frames end and how long they are that no final covers, and that exceed *peak*."""
+        position = self._first
         for frame in self._frames:
             count = frame.samples_per_channel
             position += count

@@ -92,8 +92,8 @@ class Leg:
             self.refused(error)
 
     def end_input(self) -> None:
-        """Tell it that there is no more audio."""
-        if self.asked_to_end is None:
+        """Tell it that there is no more audio. One that is over cannot say the rest, and was never asked."""
+        if self.asked_to_end is None and not self._over:
             self.asked_to_end = self.last_event_at = self._loop.time()
             self.hears = False
             try:

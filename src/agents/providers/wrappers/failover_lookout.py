@@ -74,6 +74,7 @@ class Lookout:
         self._last_answer: float | None = None  # when, if it is still to be considered
         self._came, self._speech = False, 0.0  # audio and seconds of speech, since the last tick
         self._end_held_since: float | None = None
+        self._drains_cut = 0
         self.last_audio_at = self._loop.time()
 
     def start(self) -> None:
@@ -169,33 +170,37 @@ class Lookout:
         self.look(now)
         self._end_utterance(now)
         leg = self._stream._leg
-        active = leg.member if leg is not None else None
         late = now - self._due
         if late > self._tick_seconds:  # the event loop was held up, and read no answers either
             self._watch.excuse(now, late)
             if leg is not None:
                 leg.last_event_at = min(leg.last_event_at + late, now)
+        active = leg.member if leg is not None else None
         came, speech, self._came, self._speech = self._came, self._speech, False, 0.0
-        self._stream._trials.look_after(now, active=active, came=came, speech=speech, speaking=self._audio.loud)
+        speaking = came and self._audio.loud
+        self._stream._trials.look_after(now, active=active, came=came, speech=speech, speaking=speaking)
         if leg is None or leg.ended.done():
             return
         if leg.successor is not None:
             if leg.asked_to_end is not None and now - leg.asked_to_end > _HANDOVER_SECONDS:
                 self._stream._end(leg, "handed over", "takes its time with the rest")
         elif leg.asked_to_end is not None:
-            if now - leg.last_event_at > self._limit:
-                self._on_endless_drain(leg)
+            # members that need longer for the rest of a call are not better at it when they begin anew
+            limit = self._limit * 2**self._drains_cut
+            if now - leg.last_event_at > limit:
+                self._on_endless_drain(leg, limit)
         elif self._watch.overdue(now, self._choice.patience):
             seconds = self._limit * self._choice.patience
             self._stream._end(leg, "silent", f"says nothing about speech since {seconds:g} s")
         else:
             self._return_to_better(leg, now)
 
-    def _on_endless_drain(self, leg: Leg) -> None:
+    def _on_endless_drain(self, leg: Leg, limit: float) -> None:
         if self._stream._is_drained(sure=False):
             leg.end(Ending("ended", APIConnectionError("")))  # it has said everything, and does not close
         else:
-            self._stream._end(leg, "failed", f"neither said the rest nor ended within {self._limit:g} s")
+            self._drains_cut += 1
+            self._stream._end(leg, "failed", f"neither said the rest nor ended within {limit:g} s")
 
     def _end_utterance(self, now: float) -> None:
         """Say END where whoever should does not."""

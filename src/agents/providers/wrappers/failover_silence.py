@@ -6,9 +6,9 @@ import math
 
 from ..protocol.replay import Samples
 
-__all__ = ["EnergyGate", "SilenceWatch"]
+__all__ = ["QUIETEST_PEAK", "EnergyGate", "SilenceWatch"]
 
-_QUIETEST_PEAK = 1000
+QUIETEST_PEAK = 1000
 """A sample below this (of 32767) is no speech."""
 
 _ABOVE_NOISE = 3.0
@@ -39,7 +39,7 @@ class EnergyGate:
     @property
     def threshold(self) -> int:
         """The peak (of 32767) speech must exceed."""
-        return int(max(_QUIETEST_PEAK, _ABOVE_NOISE * self._noise))
+        return int(max(QUIETEST_PEAK, _ABOVE_NOISE * self._noise))
 
     def loud(self, samples: Samples, seconds: float) -> bool:
         """Whether *samples* (mono, 16 bit), *seconds* long, may hold speech. A few dozen of them are looked at."""

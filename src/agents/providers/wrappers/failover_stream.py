@@ -223,7 +223,7 @@ class FailoverStream(DirectStream):
             self._choice.hand_to(leg.successor)
             return True
         if leg.asked_to_end is not None and leg.successor is None:
-            if self._is_drained(sure=ending.kind == "ended"):
+            if self._is_drained(sure=ending.kind == "ended", broken=ending.kind != "ended"):
                 return False
             if ending.kind == "ended":  # there may be speech it did not hear; ask somebody else
                 self._drained_in_vain += 1
@@ -277,18 +277,20 @@ class FailoverStream(DirectStream):
             and self._audio.unheard_seconds <= UNHEARD_SECONDS
         )
 
-    def _is_drained(self, *, sure: bool) -> bool:
+    def _is_drained(self, *, sure: bool, broken: bool = False) -> bool:
         """Whether all there was has been said after the end of the input.
 
         Args:
             sure: the member ended in good order, so its last final is its last. Without times nothing else tells.
+            broken: the member did not live to say what it heard: whatever is not silence may have been speech.
         """
         transcript = self._transcript
         if sure and self._drained_in_vain >= len(self._adapter.members) - 1:
             return True
         if transcript.text_open or transcript.final_missing:
             return False
-        return (sure and transcript.timed is False) or self._audio.unheard_seconds <= UNHEARD_SECONDS
+        unheard = self._audio.audible_seconds if broken else self._audio.unheard_seconds
+        return (sure and transcript.timed is False) or unheard <= UNHEARD_SECONDS
 
     def _given_up(self, delay: float) -> bool:
         ended = self._input_ended_at
