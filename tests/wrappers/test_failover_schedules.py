@@ -162,8 +162,8 @@ _FAILING = [
     VendorPlan(faults=(Fault(1.5, "abort"),)),
     VendorPlan(faults=(Fault(1.5, "close", code=1000),)),
     VendorPlan(faults=(Fault(1.5, "close", code=1008),)),
-    VendorPlan(faults=(Fault(0.02, "status", 3.0, 503),)),
-    VendorPlan(faults=(Fault(0.02, "hang", 3.0),)),
+    VendorPlan(faults=(Fault(0.02, "status", 60.0, 503),)),
+    VendorPlan(faults=(Fault(0.02, "hang", 60.0),)),
     VendorPlan(faults=(Fault(1.5, "half_open"),)),
     VendorPlan(silent_after=0.0),
     VendorPlan(silent_after=1.5),
@@ -178,7 +178,7 @@ async def test_the_second_vendor_goes_on_whatever_the_first_does(mode: Literal["
     several = [Run(schedule=_TALK, vendors=(first, _WORKS), on_failure=(mode, mode)) for first in _FAILING]
     for run, report in zip(several, await check(several), strict=True):
         assert len(report.connections) >= 2 or run.vendors[0].faults[0].kind in ("status", "hang"), run
-        assert report.wall_seconds < 6.0, run
+        assert report.wall_seconds < 30.0, f"the first vendor was waited for: {run}"
 
 
 async def test_silence_that_no_member_notices_is_noticed_while_the_caller_speaks() -> None:
