@@ -23,10 +23,11 @@ from prometheus_client import CollectorRegistry
 from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.testing import Behaviour, OracleServer, Refusal, speak
+from agents.providers.wrappers.audio_clock import ClockedStream
 from agents.providers.wrappers.cached import CachedSTTAdapter, MemoryCache
+from agents.providers.wrappers.error_classes import error_class
 from agents.providers.wrappers.instruments import INSTRUMENTS, Instruments
-from agents.providers.wrappers.metered import MeteredSTTAdapter, error_class
-from agents.providers.wrappers.metered_stream import AudioClock
+from agents.providers.wrappers.metered import MeteredSTTAdapter
 from agents.providers.wrappers.retryable import RetryableSTTAdapter
 
 from .conftest import KEY, QUICK, Make, Service, five_words, frame, frames_of, transcribe
@@ -223,6 +224,28 @@ class TestStreams:
         assert meter.value("voxport_stt_errors_total") == 1
         assert meter.value("voxport_stt_open_streams") == 0
 
+    async def test_are_reported_while_they_run(
+        self, streaming: Make, livekit_runtime: None, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also when the vendor says nothing; and each thing once."""
+        monkeypatch.setattr("agents.providers.wrappers.metered_stream._REPORT_SECONDS", 0.02)
+        speech = five_words()
+        async with meter.wrap(streaming()).stream(conn_options=QUICK) as stream:
+            stream.push_frame(frame(0.5, value=0))
+            while meter.value("voxport_stt_audio_seconds_total") < 0.5:
+                await asyncio.sleep(0.005)
+            for piece in frames_of(speech):
+                stream.push_frame(piece)
+            async for event in stream:
+                if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+                    break
+            while not meter.value("voxport_stt_finals_total"):
+                await asyncio.sleep(0.005)
+            assert meter.spans.get_finished_spans()[0].name == "voxport.stt.utterance"
+        value = meter.value
+        assert value("voxport_stt_audio_seconds_total") == pytest.approx(0.5 + speech.duration, abs=0.01)
+        assert value("voxport_stt_finals_total") == value("voxport_stt_final_latency_seconds_count")
+
     async def test_can_be_measured_twice(self, streaming: Make, livekit_runtime: None, meter: Meter) -> None:
         other = Meter()
         wrapper = other.wrap(meter.wrap(streaming()))
@@ -241,33 +264,61 @@ class Sink:
         self.frames += 1
 
 
-class TestTheAudioClock:
-    def test_knows_when_audio_was_pushed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        now = 100.0
-        monkeypatch.setattr("agents.providers.wrappers.metered_stream._now", lambda: now)
-        sink: Any = Sink()
-        clock = AudioClock(sink)
-        assert clock.when(0.0) is None
-        for _ in range(100):
-            now += 1.0
-            clock.push_frame(frame(0.05))
-        assert (sink.frames, clock.base, clock.position) == (100, 5.0, 5.0)
-        assert clock.when(0.0) == 101.0
-        assert clock.when(0.05) == 101.0
-        assert clock.when(0.06) == 102.0
-        assert clock.when(2.47) == 150.0
-        assert clock.when(5.0) == 200.0
-        assert clock.when(6.0) is None
+class Caller:
+    """Pushes audio at a pace, on a clock that the test moves."""
 
-    def test_forgets_what_is_long_ago(self) -> None:
-        sink: Any = Sink()
-        clock = AudioClock(sink)
-        piece = frame(0.01)
-        for _ in range(20_000):
-            clock.push_frame(piece)
-        assert clock.when(1.0) is None
-        assert clock.when(199.0) is not None
-        assert len(clock._marks) == 1000
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("agents.providers.wrappers.audio_clock._now", lambda: self.now)
+        self.sink: Any = Sink()
+        self.stream = ClockedStream(self.sink)
+
+    def speak(self, seconds: float, *, pace: float = 1.0, frame_seconds: float = 0.05) -> None:
+        piece = frame(frame_seconds)
+        for _ in range(round(seconds / frame_seconds)):
+            self.now += frame_seconds * pace
+            self.stream.push_frame(piece)
+
+
+class TestTheAudioClock:
+    @pytest.fixture
+    def caller(self, monkeypatch: pytest.MonkeyPatch) -> Caller:
+        return Caller(monkeypatch)
+
+    @pytest.mark.parametrize("frame_seconds", [0.01, 0.05, 0.1])
+    def test_knows_when_audio_was_pushed(self, caller: Caller, frame_seconds: float) -> None:
+        stream = caller.stream
+        assert stream.when_ended(0.0) is stream.when_began(0.0) is None
+        caller.speak(5.0, frame_seconds=frame_seconds)
+        assert (caller.sink.frames, stream._base) == (round(5.0 / frame_seconds), 5.0)
+        assert stream.position == pytest.approx(5.0)
+        for second in (0.5, 2.0, 2.47, 4.98, 5.0):
+            for asked in (stream.when_ended, stream.when_began):
+                assert asked(second) == pytest.approx(100.0 + second, abs=frame_seconds)
+        assert stream.when_ended(6.0) is None
+
+    @pytest.mark.parametrize("pace", [0.0, 0.1], ids=["at_once", "ten_times"])
+    def test_knows_when_a_recording_was_pushed(self, caller: Caller, pace: float) -> None:
+        caller.speak(5.0, pace=pace)
+        caller.now += 3.0
+        assert caller.stream.when_ended(2.47) == pytest.approx(100.0 + 2.47 * pace, abs=0.02)
+        assert caller.stream.when_began(2.47) == pytest.approx(100.0 + 2.47 * pace, abs=0.02)
+
+    def test_knows_on_which_side_of_a_gap_speech_was(self, caller: Caller) -> None:
+        """The microphone is switched off at 5.1 s of audio and on again half a minute later."""
+        caller.speak(5.1)
+        caller.now += 30.0
+        assert caller.stream.when_ended(5.08) == pytest.approx(105.08, abs=0.05)
+        caller.speak(1.0)
+        assert caller.stream.when_ended(5.08) == pytest.approx(105.08, abs=0.05)
+        assert caller.stream.when_began(5.12) == pytest.approx(135.12, abs=0.05)
+        assert caller.stream.when_began(5.5) == pytest.approx(135.5, abs=0.05)
+
+    def test_forgets_what_is_long_ago(self, caller: Caller) -> None:
+        caller.speak(200.0)
+        assert caller.stream.when_ended(1.0) is None
+        assert caller.stream.when_ended(199.0) is not None
+        assert len(caller.stream._marks) == 150
 
 
 class TestSpans:
@@ -287,6 +338,10 @@ class TestSpans:
         assert stream.attributes is not None
         assert stream.attributes["voxport.stt.finals"] == 2
         assert stream.attributes["voxport.stt.outcome"] == "ok"
+        assert stream.start_time is not None
+        assert stream.end_time is not None
+        for span in utterances:
+            assert stream.start_time < (span.start_time or 0) < (span.end_time or 0) < stream.end_time
         everything = " ".join(span.to_json() for span in spans)
         assert KEY not in everything
         assert not re.search(r"\bw\d\b", everything)

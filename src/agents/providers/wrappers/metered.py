@@ -11,8 +11,7 @@ import contextvars
 import time
 from typing import Any, Literal
 
-import aiohttp
-from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError, stt, telemetry
+from livekit.agents import stt, telemetry
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 from opentelemetry import trace
@@ -20,10 +19,11 @@ from opentelemetry.metrics import MeterProvider
 from prometheus_client import CollectorRegistry
 
 from .base import STTWrapper
+from .error_classes import error_class
 from .instruments import Instruments
 from .metered_stream import MeteredStream
 
-__all__ = ["MeteredSTTAdapter", "error_class"]
+__all__ = ["MeteredSTTAdapter"]
 
 Mode = Literal["batch", "stream"]
 
@@ -181,35 +181,6 @@ class MeteredSTTAdapter(STTWrapper):
 
     def _labels(self, mode: Mode) -> tuple[str, str, str]:
         return (*self._instruments.who(self.provider, self.model), mode)
-
-
-def error_class(error: BaseException) -> str:
-    """A class for *error*, of few: what a dashboard can tell apart."""
-    if isinstance(error, APIStatusError):
-        return _status_class(error.status_code)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return _status_class(error.status)
-    if isinstance(error, (APITimeoutError, asyncio.TimeoutError, TimeoutError)):
-        return "timeout"
-    if isinstance(error, (APIConnectionError, aiohttp.ClientError, OSError)):
-        return "connection"
-    return "answer" if isinstance(error, APIError) else "other"
-
-
-def _status_class(status: int) -> str:
-    if 4400 <= status <= 4599:  # a close code of the application that holds an HTTP status
-        status -= 4000
-    if status in (401, 403, 4001, 4003):
-        return "auth"
-    if status in (402, 429):
-        return "quota"
-    if status in (408, 504):
-        return "timeout"
-    if 400 <= status < 500:
-        return "request"
-    if 500 <= status < 600:
-        return "server"
-    return "closed" if status >= 1000 else "other"
 
 
 def _attributes(labels: tuple[str, str, str]) -> dict[str, str]:
