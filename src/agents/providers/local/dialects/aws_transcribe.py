@@ -8,7 +8,6 @@ github.com/awsdocs/amazon-transcribe-developer-guide has the exceptions; names f
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import Iterable
@@ -214,4 +213,4 @@ class _Stream(SocketConversation):
             **message,
         }
         data = write_frame(headers, json.dumps(body).encode())
-        await asyncio.wait_for(self.socket.send_bytes(data), self.services.options.send_seconds)
+        await self.taken(self.socket.send_bytes(data))

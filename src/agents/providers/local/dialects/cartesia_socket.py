@@ -36,7 +36,7 @@ class CartesiaTalk(SpeakingConversation):
         self._structured = version >= _STRUCTURED_SINCE
         self._contexts: dict[str, _Context] = {}
 
-    async def receive(self, text: str) -> bool:
+    async def receive_text(self, text: str) -> bool:
         context_id: str | None = None
         try:
             message = object_in(text)

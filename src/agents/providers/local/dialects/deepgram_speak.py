@@ -128,7 +128,7 @@ class _Talk(SpeakingConversation):
         self._flushes: deque[float] = deque()
         self.socket.headers["dg-request-id"] = self._request_id
 
-    async def begin(self) -> None:
+    async def greet(self) -> None:
         model = self.request.query.get("model") or _DEFAULT_MODEL
         await self.send(
             {
@@ -140,7 +140,7 @@ class _Talk(SpeakingConversation):
             }
         )
 
-    async def receive(self, text: str) -> bool:
+    async def receive_text(self, text: str) -> bool:
         message = object_in(text)
         kind = message.get("type")
         if kind == "Speak":

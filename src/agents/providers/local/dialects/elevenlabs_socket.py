@@ -51,7 +51,7 @@ class _Talk(SpeakingConversation):
         self.auto_mode = request.query.get("auto_mode", "").lower() == "true"
         self.idle_seconds = min(self.services.options.idle_seconds, _inactivity(request))
 
-    async def begin(self) -> None:
+    async def greet(self) -> None:
         """ElevenLabs upgrades first, and says on the socket what is wrong with the request."""
         query = self.request.query
         check_model(query.get("model_id"))
@@ -83,7 +83,7 @@ class StreamInput(_Talk):
         super().__init__(dialect, request)
         self._context: _Context | None = None
 
-    async def receive(self, text: str) -> bool:
+    async def receive_text(self, text: str) -> bool:
         message = object_in(text)
         wanted = message.get("text")
         if not isinstance(wanted, str):
@@ -108,7 +108,7 @@ class MultiStreamInput(_Talk):
         super().__init__(dialect, request)
         self._contexts: dict[str, _Context] = {}
 
-    async def receive(self, text: str) -> bool:
+    async def receive_text(self, text: str) -> bool:
         message = object_in(text)
         if message.get("close_socket"):
             for context in self._contexts.values():

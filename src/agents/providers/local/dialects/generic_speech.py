@@ -71,10 +71,10 @@ class _Talk(SpeakingConversation):
         super().__init__(services, request)
         self._segment: _Segment | None = None
 
-    async def begin(self) -> None:
+    async def greet(self) -> None:
         await self.send({"type": "ready"})
 
-    async def receive(self, text: str) -> bool:
+    async def receive_text(self, text: str) -> bool:
         message = object_in(text)
         kind = message.get("type")
         if kind == "start":

@@ -71,11 +71,11 @@ class _Talk(SpeakingConversation):
         self._speech = Speech(_voice(query.get("voice"), query.get("language")), SpeechForm("pcm", int(rate)))
         self._text = Sentences()
 
-    async def begin(self) -> None:
+    async def greet(self) -> None:
         data = {"sample_rate": self._speech.rate, "base64_encoding": self._base64}
         await self.send({"type": "connect", "data": data})
 
-    async def receive(self, text: str) -> bool:
+    async def receive_text(self, text: str) -> bool:
         message = object_in(text)
         kind = message.get("type")
         if kind == "stream":

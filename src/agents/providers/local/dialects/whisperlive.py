@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from ...transport.bounded import bounded
 from ..recogniser import Final, Partial, RecogniserSession, Result, SpeechStarted, Word
 from .base import RequestFailed, Services
 from .self_hosted import SelfHosted, from_float32, object_of
@@ -56,7 +57,7 @@ class _Client(SocketConversation):
                 await asyncio.gather(self._watching, return_exceptions=True)
 
     async def begin(self) -> RecogniserSession:
-        message = await asyncio.wait_for(self.socket.receive(), self.idle_seconds)
+        message = await bounded(self.socket.receive(), self.idle_seconds)
         if message.type is not WSMsgType.TEXT:
             raise RequestFailed(400, "the first message must be the options, as JSON")
         options = object_of(message.data)
