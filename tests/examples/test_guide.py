@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import contextlib
 import importlib
-import inspect
-import io
 import logging
 import re
 import sys
@@ -25,21 +21,13 @@ from agents.providers import ConfigurationError
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
 from agents.providers.cli.telephone import Clock, Microphone
 
-PAGE = Path(__file__).parents[2] / "docs" / "custom-stt.md"
-TEXT = PAGE.read_text(encoding="utf-8")
+from .notebook import Notebook, run
+
+PAGE = Notebook("docs/custom-stt.md")
+TEXT = PAGE.text
 SERVER_ON_THE_PAGE = "127.0.0.1:8765"
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # ------------------------------------------------------------------ the blocks
-
-
-def steps() -> Iterator[tuple[str, str, str]]:
-    """What is run: where it stands, its code, and what the page says it prints."""
-    found = [(match[1], match[2], TEXT[: match.start()].count("\n") + 2) for match in _BLOCK.finditer(TEXT)]
-    following = [*found[1:], ("", "", 0)]
-    for (language, code, line), (next_language, printed, _) in zip(found, following, strict=True):
-        if language == "python":
-            yield f"{PAGE.name}:{line}", code, printed if next_language == "text" else ""
 
 
 @pytest.fixture
@@ -47,23 +35,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working folder of somebody who follows the page, with the files it names in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for match in _BLOCK.finditer(TEXT):
-        first_line = match[2].partition("\n")[0]
-        if re.fullmatch(r"# \w+\.(py|yaml)", first_line):
-            (tmp_path / first_line[2:]).write_text(match[2], encoding="utf-8")
+    PAGE.save_files(tmp_path)
     yield tmp_path
     for name in ("my_stt", "test_my_stt"):
         sys.modules.pop(name, None)
-
-
-async def run(code: str, name: str, names: dict[str, Any]) -> str:
-    """Run a block, with ``await`` where a notebook allows it. Returns what it prints."""
-    compiled = compile(code, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        result = eval(compiled, names)
-        if inspect.iscoroutine(result):
-            await result
-    return printed.getvalue()
 
 
 async def test_every_block_prints_what_the_page_says(
@@ -73,7 +48,7 @@ async def test_every_block_prints_what_the_page_says(
     names: dict[str, Any] = {}
     told, expected = {}, {}
     try:
-        for place, code, printed in steps():
+        for place, code, printed in PAGE.steps():
             expected[place] = printed
             told[place] = await run(code.replace(SERVER_ON_THE_PAGE, server.removeprefix("http://")), place, names)
     finally:
