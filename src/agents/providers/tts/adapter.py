@@ -116,7 +116,7 @@ class TTSAdapter(tts.TTS[Any]):
         url, setting, schemes: where the service is, what that parameter is called, and which schemes it may have.
         vendor: the vendor found, and *protocol*: its protocol for this way of speaking.
         api_key, voice, model, language, headers, sample_rate, options, http_session: of the adapter.
-        streaming, aligned_transcript: LiveKit's capabilities. They must be true: the framework acts on them.
+        streaming: LiveKit's capability. It must be true: the framework acts on it.
 
     Attributes:
         stats: the counters.
@@ -142,19 +142,18 @@ class TTSAdapter(tts.TTS[Any]):
         options: Mapping[str, Any] | None = None,
         http_session: aiohttp.ClientSession | None = None,
         streaming: bool = False,
-        aligned_transcript: bool = False,
     ) -> None:
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or not 8000 <= sample_rate <= 192000:
             raise ConfigurationError(f"sample_rate must be between 8000 and 192000 Hz, not {sample_rate!r}")
         super().__init__(
-            capabilities=tts.TTSCapabilities(streaming=streaming, aligned_transcript=aligned_transcript),
+            capabilities=tts.TTSCapabilities(streaming=streaming),
             sample_rate=sample_rate,
             num_channels=1,
         )
         key = secret_key(api_key) or environment_key(vendor.key_environment)
         checked = check_headers(headers)
         carries = bool(key or any(map(is_secret_name, checked)) or (isinstance(url, str) and secrets_in_url(url)))
-        self._settings = Settings(
+        settings = Settings(
             url=check_url(url, setting=setting, schemes=schemes, has_key=carries),
             api_key=key,
             language=check_name(language, setting="language"),
@@ -168,7 +167,7 @@ class TTSAdapter(tts.TTS[Any]):
         self._protocol = protocol
         self._sessions = SessionSource(http_session)
         self.stats = Stats()
-        protocol.check(self._settings)
+        self._adopt(settings)
 
     @property
     def model(self) -> str:
@@ -208,7 +207,10 @@ class TTSAdapter(tts.TTS[Any]):
         }
         if is_given(options):
             changes["options"] = {**self._settings.options, **check_mapping(options, setting="options")}
-        settings = replace(self._settings, **changes)
+        self._adopt(replace(self._settings, **changes))
+
+    def _adopt(self, settings: Settings) -> None:
+        """Speak with *settings* from now on. Raises `ConfigurationError` if the vendor does not take them."""
         self._protocol.check(settings)
         self._settings = settings
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import aiohttp
 from livekit.agents import APIConnectOptions, APIError, tts
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
-from ..protocol import Failure, StreamingSynthesisProtocol
+from ..protocol import Failure, Settings, StreamingSynthesisProtocol
 from ..redaction import Secret
 from ..transport.checks import positive_seconds
 from ..transport.failures import ConnectionFailed
@@ -109,7 +109,6 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
             http_session=http_session,
             streaming=True,
         )
-        self._capabilities.aligned_transcript = protocol.traits(self._settings).timed_words
         self.stats = StreamStats()
         self._pool = Pool(self._sessions, protocol, self._count_connect)
         self._streams: weakref.WeakSet[WebSocketSynthesizeStream] = weakref.WeakSet()
@@ -136,16 +135,9 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
         """Have *text* said, over a stream."""
         return self._synthesize_with_stream(text, conn_options=conn_options)
 
-    def update_options(
-        self,
-        *,
-        voice: NotGivenOr[str | None] = NOT_GIVEN,
-        model: NotGivenOr[str | None] = NOT_GIVEN,
-        language: NotGivenOr[str | None] = NOT_GIVEN,
-        options: NotGivenOr[Mapping[str, Any]] = NOT_GIVEN,
-    ) -> None:
-        super().update_options(voice=voice, model=model, language=language, options=options)
-        self._capabilities.aligned_transcript = self._protocol.traits(self._settings).timed_words
+    def _adopt(self, settings: Settings) -> None:
+        super()._adopt(settings)
+        self._capabilities.aligned_transcript = self._protocol.traits(settings).timed_words
 
     def prewarm(self) -> None:
         """Open a connection now, for the first answer."""
