@@ -171,7 +171,7 @@ class Lookout:
         self._end_utterance(now)
         leg = self._stream._leg
         late = now - self._due
-        if late > self._tick_seconds:  # the event loop was held up, and read no answers either
+        if late > _SHORTEST_TICK:  # the event loop was held up, and read no answers either
             self._watch.excuse(now, late)
             if leg is not None:
                 leg.last_event_at = min(leg.last_event_at + late, now)
