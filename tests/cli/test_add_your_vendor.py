@@ -7,12 +7,19 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from livekit import rtc
+from livekit.agents import APIConnectOptions, APIStatusError
 
+from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
+from agents.providers.local.caller import speak_line
+from agents.providers.local.synthesiser import SAMPLE_RATE
 from agents.providers.profiles import find_problems
 
 from .conftest import Voxport
@@ -55,7 +62,7 @@ def acme(port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_files_shown_are_the_files_there_are() -> None:
-    assert _blocks("yaml") == [(EXAMPLE / "acme.yaml").read_text()]
+    assert _blocks("yaml")[0] == (EXAMPLE / "acme.yaml").read_text()
     assert _blocks("python")[0] == (EXAMPLE / "agent.py").read_text()
 
 
@@ -63,7 +70,7 @@ def test_every_command_prints_what_the_page_says(
     voxport: Voxport, port: str, acme: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (acme / "acme.yaml").rename(acme / "finished.yaml")
-    typed = _typed()
+    typed = [(command, printed) for command, printed in _typed() if not command.endswith("--wire")]
     assert len(typed) == 11
     for command, printed in typed:
         words = shlex.split(command)
@@ -87,6 +94,28 @@ def test_every_command_prints_what_the_page_says(
             (acme / "finished.yaml").replace(acme / "acme.yaml")
 
 
+def test_the_wire_shows_what_the_page_says(
+    voxport: Voxport, port: str, acme: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_API_KEY", KEY)
+    (command,) = [command for command, _ in _typed() if command.endswith("--wire")]
+    (shown,) = [block for block in _blocks("text") if block.startswith("→ connect")]
+    told = subprocess.run(
+        [sys.executable, ROOT / "examples" / "acme_vendor" / "say.py", "speech.wav"],
+        check=True,
+        capture_output=True,
+    )
+    assert b"speech.wav says" in told.stdout
+    profile = acme / "acme.yaml"
+    profile.write_text(profile.read_text().replace("text: txt", "text: text"))
+    result = voxport(*shlex.split(command)[1:])
+    assert result.stdout == ""
+    assert KEY not in result.output
+    printed = iter(re.sub(r"\d+", "N", result.stderr).splitlines())
+    for line in re.sub(r"\d+", "N", shown).splitlines():
+        assert line in printed, f"{line!r} was not printed, or too late:\n{result.stderr}"
+
+
 @pytest.mark.parametrize(
     ("right", "wrong"), [("final: fixed", "finl: fixed"), ("lang: ${language", 'lang: "${languge')]
 )
@@ -105,13 +134,6 @@ def test_the_test_on_the_page_passes(acme: Path) -> None:
 
 async def test_the_agent_on_the_page_hears(port: str, acme: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its adapter, on a recording; the session around it wants a room."""
-    from livekit import rtc
-    from livekit.agents import APIConnectOptions
-
-    from agents.providers.adapters import CustomWebSocketSTTAdapter
-    from agents.providers.local.caller import speak_line
-    from agents.providers.local.synthesiser import SAMPLE_RATE
-
     monkeypatch.setenv("ACME_API_KEY", KEY)
     code = re.search(r"ears = (CustomWebSocketSTTAdapter\(.*?\n    \))", _blocks("python")[0], re.DOTALL)
     assert code is not None
@@ -125,6 +147,46 @@ async def test_the_agent_on_the_page_hears(port: str, acme: Path, monkeypatch: p
     await adapter.aclose()
     assert " ".join(final.text for final in finals) == "are you open on ******"
     assert next(word for final in finals for word in final.words or ()).start_time > 0.1
+
+
+@pytest.fixture
+async def slow_corp() -> AsyncIterator[str]:
+    """The service with jobs: it takes a while, and hears how much was sent."""
+    polls = iter([{"state": "queued"}, {"state": "running"}, {"state": "done"}])
+    size = 0
+
+    async def upload(request: web.Request) -> web.Response:
+        nonlocal size
+        size = len(await request.read())
+        return web.json_response({"upload": {"id": "u1"}}, status=201)
+
+    async def submit(request: web.Request) -> web.Response:
+        if (asked := await request.json()) != {"upload": "u1", "locale": "en-US"}:
+            return web.json_response({"fault": {"id": "LOCALE", "text": f"no {asked['locale']} here"}}, status=422)
+        return web.json_response({"job": {"id": "j1"}}, status=202)
+
+    async def poll(request: web.Request) -> web.Response:
+        return web.json_response({"job": next(polls)})
+
+    async def fetch(request: web.Request) -> web.Response:
+        return web.json_response({"segments": [{"text": f"{size} bytes", "from": 250, "to": 1500}]})
+
+    app = web.Application()
+    app.add_routes([web.post("/v2/uploads", upload), web.post("/v2/jobs", submit)])
+    app.add_routes([web.get("/v2/jobs/j1", poll), web.get("/v2/jobs/j1/transcript", fetch)])
+    async with TestServer(app) as server:
+        yield f"http://127.0.0.1:{server.port}/v2"
+
+
+async def test_the_service_with_jobs_is_heard(slow_corp: str, tmp_path: Path) -> None:
+    path = tmp_path / "slowcorp.yaml"
+    path.write_text(_blocks("yaml")[1].replace("500ms", "1ms"))
+    second = rtc.AudioFrame(bytes(32000), 16000, 1, 16000)
+    async with CustomHTTPSTTAdapter(slow_corp, api_key="any", vendor=path) as adapter:
+        heard = (await adapter.recognize(second)).alternatives[0]
+        assert (heard.text, heard.start_time, heard.end_time) == ("32044 bytes", 0.25, 1.5)
+        with pytest.raises(APIStatusError, match=r"422 \(no fr-FR here\)"):
+            await adapter.recognize(second, language="fr-FR")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the example's server is stopped by a signal")

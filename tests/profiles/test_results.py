@@ -117,7 +117,7 @@ def test_a_confidence_may_come_in_percent() -> None:
 
 
 def test_a_transcript_without_text_is_told_by_the_path_of_its_text() -> None:
-    with pytest.raises(ProtocolError, match=r"without text at alternatives\[0\]\.txt, said"):
+    with pytest.raises(ProtocolError, match=r"without text at 'alternatives\[0\]\.txt, said'"):
         Talk([{"event": "final", "text": ["alternatives[0].txt", "said"]}]).hear({"text": "hi"})
 
 

@@ -25,8 +25,8 @@ title: TITLE
 links: {documentation: "https://speech.example.com/docs"}
 key_environment: VARIABLE_API_KEY  # where the key is taken from when the user gives none
 
-# How the key travels. Or {query: token}, or {subprotocols: ["token", "${key}"]}.
-# required: false: it may be left out.
+# How the key travels. Or {query: token}, or {subprotocols: ["token", "${key}"]}; leave it out where the key is in
+# the first message, as in opening: [{json: {token: "${key}"}}]. required: false: there may be none.
 auth: {header: Authorization, value: "Bearer ${key}"}
 
 # What the user need not say.
@@ -65,7 +65,7 @@ streaming:
         text: text             # a JMESPath: alternatives[0].transcript, result.text …
         start: start
         end: end
-        confidence: confidence
+        confidence: confidence # 0 to 1; of 0 to 100: percent(confidence)
         language: language
         words: {items: words, text: word, start: start, end: end, confidence: confidence}
       - {case: speech_started, event: speech_started, at: time}
@@ -81,6 +81,9 @@ batch:
   steps:
     - query: {model: "${model}", language: "${language}"}
       body: {raw: wav}  # or multipart: [{name: file, audio: wav}], or json: {audio: "${audio}"}
+      # save: {job: id}  # for "${saved.job}" in the url or body of a step after this one, which may ask again and
+      # again: - {method: GET, url: "${url}/${saved.job}", repeat: {every: 1s, until: "status == 'done'"}}
+  # error: {message: fault.text, code: fault.id}  # where a reply with an error status says what went wrong
   result:
     text: text
     language: language

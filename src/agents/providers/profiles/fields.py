@@ -88,6 +88,7 @@ def compile_words(words: Words, unit: str) -> WordReader:
     only = compile_condition(words.only)
     keys = _plain_keys(words)
     read = _words_by_key(keys, words, SCALES[unit]) if keys is not None else _words_by_getter(words, unit)
+    read_times = _times_by_key(keys, words, SCALES[unit]) if keys is not None else None
 
     def read_words(message: Any, lazily: bool = False) -> Sequence[Word] | None:
         items = get_items(message)
@@ -95,7 +96,7 @@ def compile_words(words: Words, unit: str) -> WordReader:
             return None
         if only is not None:
             items = [item for item in items if only(item)]
-        return LazyWords(read, items) if lazily and items else read(items)
+        return LazyWords(read, items, read_times) if lazily and items else read(items)
 
     return read_words
 
@@ -137,6 +138,23 @@ def _words_by_key(texts: list[str], words: Words, scale: float) -> Callable[[lis
             speaker = item.get(speaker_key)
             found.append(Word(text, start, end, confidence, None if speaker is None else name_speaker(speaker)))
         return found
+
+    return read
+
+
+def _times_by_key(
+    texts: list[str], words: Words, scale: float
+) -> Callable[[Any, Any], tuple[float, float] | None]:
+    """Where the first item starts and the last one ends, where both are as usual; ``None`` where they are not."""
+    text_key, start_key, end_key = texts[0], words.start, words.end
+
+    def read(first: Any, last: Any) -> tuple[float, float] | None:
+        try:
+            start, end = first[start_key], last[end_key]
+            usual = type(first[text_key]) is type(last[text_key]) is str and type(start) is type(end) is float
+        except (LookupError, TypeError):
+            return None
+        return (start * scale, end * scale) if usual else None
 
     return read
 
@@ -225,7 +243,7 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
         within = message if get_base is None else get_base(message)
         text = get_text(within)
         if type(text) is not str:
-            raise ProtocolError(f"a transcript without text at {where}")
+            raise ProtocolError(f"a transcript without text at '{where}'")
         start = read_start(message) if read_start is not None else None
         end = read_end(message) if read_end is not None else None
         if read_duration is not None and start is not None and (length := read_duration(message)) is not None:
