@@ -151,6 +151,9 @@ def test_a_session_token_is_part_of_the_signature_and_of_no_log(caplog: pytest.L
         ({"url": URL}, "eu-west-1"),
         ({"url": "wss://transcribestreaming-fips.us-gov-west-1.amazonaws.com:8443/p"}, "us-gov-west-1"),
         ({"url": "wss://transcribestreaming.cn-north-1.amazonaws.com.cn:8443/p"}, "cn-north-1"),
+        ({"url": "wss://transcribestreaming.eusc-de-east-1.amazonaws.eu:8443/p"}, "eusc-de-east-1"),
+        ({"url": "wss://transcribestreaming-fips.us-east-1.api.aws:8443/p"}, "us-east-1"),
+        ({"url": "wss://transcribestreaming.cn-north-1.api.amazonwebservices.com.cn:8443/p"}, "cn-north-1"),
         ({"url": "ws://127.0.0.1:1/p", "options": {"region": "ap-south-1"}}, "ap-south-1"),
         ({"url": "wss://vpce-1.example/p"}, "eu-north-1"),
     ],
@@ -169,6 +172,37 @@ def test_the_default_url_is_in_the_configured_region(monkeypatch: pytest.MonkeyP
     assert url.startswith(
         "wss://transcribestreaming.eu-central-1.amazonaws.com:8443/stream-transcription-websocket?"
     )
+
+
+@pytest.mark.parametrize(
+    ("region", "streams", "jobs", "bucket"),
+    [
+        ("us-gov-west-1", "amazonaws.com", "transcribe.us-gov-west-1.amazonaws.com", "amazonaws.com"),
+        ("cn-north-1", "amazonaws.com.cn", "cn.transcribe.cn-north-1.amazonaws.com.cn", "amazonaws.com.cn"),
+        ("eusc-de-east-1", "amazonaws.eu", "transcribe.eusc-de-east-1.amazonaws.eu", "amazonaws.eu"),
+    ],
+)
+def test_regions_of_their_own_have_hosts_of_their_own(region: str, streams: str, jobs: str, bucket: str) -> None:
+    vendor = find_vendor("aws")
+    options = {"region": region, "bucket": "b"}
+    url = streaming().connect(settings(url=vendor.streaming_url, options={"region": region})).url
+    assert url.startswith(f"wss://transcribestreaming.{region}.{streams}:8443/stream-transcription-websocket?")
+    assert vendor.batch is not None
+    asked = settings(url=vendor.batch_url, options=options)
+    assert vendor.batch.place(asked) == f"https://{jobs}/"
+    flow = vendor.batch.recognise(Pcm(bytes(320), 16000), asked)
+    upload: Any = next(flow)
+    assert upload.url.startswith(f"https://s3.{region}.{bucket}/b/voxport-")
+    started: Any = flow.send(HttpResponse(200, {}, b""))
+    assert started.url == f"https://{jobs}/" and f"/{region}/transcribe/" in started.headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["fips.transcribe.us-gov-west-1.amazonaws.com", "cn.transcribe.us-gov-west-1.amazonaws.com.cn"],
+)
+def test_the_region_is_in_the_hosts_of_jobs_too(host: str) -> None:
+    assert _aws_signing.region_of(f"https://{host}/") == "us-gov-west-1"
 
 
 def test_it_is_recognised_by_its_hosts() -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import struct
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -370,6 +371,27 @@ def test_a_region_completes_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "//eastus.stt." in _streaming(vendor).connect(_settings(url=vendor.streaming_url)).url
 
 
+@pytest.mark.parametrize(
+    ("region", "stream", "recordings"),
+    [
+        ("usgovvirginia", "usgovvirginia.stt.speech.azure.us", "usgovvirginia.api.cognitive.microsoft.us"),
+        ("chinaeast2", "chinaeast2.stt.speech.azure.cn", "chinaeast2.api.cognitive.azure.cn"),
+    ],
+)
+def test_regions_of_clouds_of_their_own_have_hosts_of_their_own(region: str, stream: str, recordings: str) -> None:
+    vendor, short = find_vendor("azure"), find_vendor("azure_short_audio")
+    options = {"region": region}
+    assert vendor.streaming_url and vendor.batch_url and short.batch_url
+    request = _streaming(vendor).connect(_settings(url=vendor.streaming_url, options=options))
+    assert urlsplit(request.url).hostname == stream
+    fast = _batch().request(Pcm(SECOND, 16000), _settings(url=vendor.batch_url, options=options))
+    assert urlsplit(fast.url).hostname == recordings
+    asked = _batch("azure_short_audio").request(
+        Pcm(SECOND, 16000), _settings(url=short.batch_url, options=options)
+    )
+    assert urlsplit(asked.url).hostname == stream
+
+
 def test_a_token_is_a_bearer() -> None:
     request = _streaming(find_vendor("azure")).connect(_settings(options={"authentication": "token"}))
     assert request.headers == {"Authorization": "Bearer k3y"}
@@ -379,7 +401,16 @@ def test_a_token_is_a_bearer() -> None:
     ("url", "options", "asked"),
     [
         (WEST, {}, "https://westeurope.api.cognitive.microsoft.com/sts/v1.0/issueToken"),
-        ("wss://virginia.stt.speech.azure.us", {}, "https://virginia.api.cognitive.azure.us/sts/v1.0/issueToken"),
+        (
+            "wss://virginia.stt.speech.azure.us",
+            {},
+            "https://virginia.api.cognitive.microsoft.us/sts/v1.0/issueToken",
+        ),
+        (
+            "wss://chinaeast2.stt.speech.azure.cn",
+            {},
+            "https://chinaeast2.api.cognitive.azure.cn/sts/v1.0/issueToken",
+        ),
         ("ws://localhost:5000/x", {}, "http://localhost:5000/sts/v1.0/issueToken"),
         (WEST, {"token_url": "https://mine.test/token"}, "https://mine.test/token"),
     ],

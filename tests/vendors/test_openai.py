@@ -274,6 +274,7 @@ def test_only_models_with_keywords_are_said_to_have_them() -> None:
     [
         ("wss://api.openai.com", "wss://api.openai.com/v1/realtime?intent=transcription"),
         ("wss://api.openai.com/v1", "wss://api.openai.com/v1/realtime?intent=transcription"),
+        ("wss://eu.api.openai.com/v1", "wss://eu.api.openai.com/v1/realtime?intent=transcription"),
         ("ws://h:8000/v1/", "ws://h:8000/v1/realtime?intent=transcription&model=gpt-4o-mini-transcribe"),
         ("ws://h/v1/realtime?model=mine", "ws://h/v1/realtime?model=mine&intent=transcription"),
     ],

@@ -25,7 +25,7 @@ from ..protocol import (
 )
 from ..protocol.batch import BatchFlow, error_text
 from ._aws_results import EXCEPTIONS, joined
-from ._aws_signing import SIGNERS, Signer, in_region
+from ._aws_signing import SIGNERS, Signer, domain_of, in_region
 
 __all__ = ["AmazonBatch"]
 
@@ -149,10 +149,8 @@ class _Account:
         self._url = in_region(settings, signer)
         self._headers = settings.headers
         self.bucket = str(settings.options["bucket"])
-        host = urlsplit(self._url).hostname or ""
-        suffix = "amazonaws.com.cn" if host.endswith(".cn") else "amazonaws.com"
         own = settings.options.get("storage_url")
-        self._storage = urljoin(self._url, own) if own else f"https://s3.{self._region}.{suffix}"
+        self._storage = urljoin(self._url, own) if own else f"https://s3.{self._region}.{domain_of(self._region)}"
 
     def call(self, operation: str, body: dict[str, Any]) -> HttpRequest:
         """A call of the service, in its JSON 1.1 protocol."""

@@ -21,7 +21,7 @@ from ..base import ConfigurationError
 from ..protocol import Settings
 from ..redaction import Secret
 
-__all__ = ["PRESIGNED_SECONDS", "REGION", "SIGNERS", "Signer", "Signers", "in_region", "region_of"]
+__all__ = ["PRESIGNED_SECONDS", "REGION", "SIGNERS", "Signer", "Signers", "domain_of", "in_region", "region_of"]
 
 REGION = "{region}"
 """Stands in a default URL where the region belongs."""
@@ -30,9 +30,14 @@ PRESIGNED_SECONDS = 300
 """The longest Transcribe takes (docs.aws.amazon.com/transcribe/latest/dg/streaming-websocket.html)."""
 
 _MOST_KEPT = 32
+# Hosts are those of botocore (data/endpoints.json).
 _SERVICE_HOST = re.compile(
-    r"^(?:transcribestreaming|transcribe)(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$"
+    r"(?:fips\.|cn\.)?(?:transcribestreaming|transcribe)(?:-fips)?\.([a-z0-9-]+)"
+    r"\.(?:amazonaws\.(?:com|com\.cn|eu)|api\.aws|api\.amazonwebservices\.com\.cn)"
 )
+_DOMAIN = "amazonaws.com"
+_DOMAINS = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu"}
+"""By the beginnings of their regions, where it is another."""
 _KEY_FORM = "ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN"
 
 
@@ -209,12 +214,20 @@ def in_region(settings: Settings, signer: Signer) -> str:
     region = signer.region(settings)
     if not re.fullmatch(r"[a-z0-9-]+", region):
         raise ConfigurationError("AWS: region must be the name of a region, like 'eu-west-1'")
-    return settings.url.replace(REGION, region)
+    url = settings.url.replace(f"{REGION}.{_DOMAIN}", f"{REGION}.{domain_of(region)}")
+    if region.startswith("cn-"):
+        url = url.replace(f"//transcribe.{REGION}.", f"//cn.transcribe.{REGION}.")
+    return url.replace(REGION, region)
+
+
+def domain_of(region: str) -> str:
+    """The domain of Amazon's services in *region*."""
+    return next((domain for start, domain in _DOMAINS.items() if region.startswith(start)), _DOMAIN)
 
 
 def region_of(url: str) -> str | None:
     """The region in the host of *url*, or ``None``."""
-    match = _SERVICE_HOST.match(urlsplit(url).hostname or "")
+    match = _SERVICE_HOST.fullmatch(urlsplit(url).hostname or "")
     return match.group(1) if match else None
 
 

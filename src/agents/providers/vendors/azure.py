@@ -45,6 +45,10 @@ __all__ = ["VENDOR", "AzureBatch", "AzureStreaming"]
 REGION = "{region}"
 _REGION_VARIABLE = "AZURE_SPEECH_REGION"
 _REGIONAL_HOST = re.compile(r"([a-z0-9-]+)\.(?:stt\.speech|api\.cognitive)\.(.+)")
+_GLOBAL = "microsoft.com"
+# By the beginnings of their regions, the domains of recognition and of the rest: learn.microsoft.com and
+# docs.azure.cn, speech-service/sovereign-clouds; beginnings as in the SDKs (JavaScript, ConnectionFactoryBase).
+_CLOUDS = {"usgov": ("azure.us", "microsoft.us"), "china": ("azure.cn", "azure.cn")}
 _KEY_HEADER = "ocp-apim-subscription-key"
 _TOKEN_PATH = "/sts/v1.0/issueToken"
 _SERVICE_ERROR = "Error"
@@ -184,7 +188,12 @@ def _in_region(settings: Settings) -> Settings:
         )
     if not re.fullmatch(r"[a-z0-9-]+", str(region)):
         raise ConfigurationError("azure: speech_region must be the short name of a region, like 'westeurope'")
-    return dataclasses.replace(settings, url=settings.url.replace(REGION, str(region)))
+    url = settings.url
+    for beginning, (recognition, rest) in _CLOUDS.items():
+        if str(region).startswith(beginning):
+            url = url.replace(f"{REGION}.stt.speech.{_GLOBAL}", f"{REGION}.stt.speech.{recognition}")
+            url = url.replace(f"{REGION}.api.cognitive.{_GLOBAL}", f"{REGION}.api.cognitive.{rest}")
+    return dataclasses.replace(settings, url=url.replace(REGION, str(region)))
 
 
 def _authorised(headers: Mapping[str, str], token: str) -> dict[str, str]:
@@ -200,7 +209,10 @@ def _token_request(settings: Settings) -> HttpRequest:
     parts = urlsplit(_in_region(settings).url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     regional = _REGIONAL_HOST.fullmatch(parts.netloc)
-    host = f"{regional.group(1)}.api.cognitive.{regional.group(2)}" if regional else parts.netloc
+    host = parts.netloc
+    if regional:
+        domain = dict(_CLOUDS.values()).get(regional.group(2), regional.group(2))
+        host = f"{regional.group(1)}.api.cognitive.{domain}"
     url = str(given) if given else urlunsplit((scheme, host, _TOKEN_PATH, "", ""))
     return HttpRequest("POST", url, {"Ocp-Apim-Subscription-Key": settings.key}, b"")
 
