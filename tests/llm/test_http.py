@@ -7,6 +7,7 @@ import json
 import time
 import traceback
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -645,6 +646,56 @@ class TestOverride:
         server = await serve(status(401, {"error": f"no {KEY}"}))
         error, _ = await refusal(Own(server.url, KEY))
         assert isinstance(error, APIStatusError) and not error.retryable
+
+    async def test_one_that_takes_the_whole_question_has_the_tools(self, serve: Serve) -> None:
+        """And leaves them to the adapter with all that belongs to them, or calls one by itself."""
+        asked: list[Chat] = []
+
+        class Own(CustomHTTPLLMAdapter):
+            async def _send_messages(
+                self, messages: list[dict[str, Any]], chat: Chat | None = None
+            ) -> AsyncIterator[Any]:
+                assert chat is not None
+                asked.append(chat)
+                if messages[-1]["content"] == "Call.":
+                    yield ToolCall("look_up", '{"day": "Friday"}', "c1")
+                    yield Stopped("length")
+                    return
+                async for event in self.ask(replace(chat, messages=messages[-1:])):
+                    yield event
+
+        call = {"index": 0, "id": "c7", "function": {"name": "look_up", "arguments": '{"day": "Monday"}'}}
+        usage = '{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
+        server = await serve(
+            streams(
+                delta("Wait."), delta(tool_calls=[call]), delta(finish="tool_calls"), f"data: {usage}\n\n", DONE
+            )
+        )
+        more: dict[str, Any] = {"tools": [look_up], "tool_choice": "required", "extra_kwargs": {"seed": 7}}
+        answer = await ask(Own(server.url), "One.", "Two.", **more)
+        assert (answer.text, [c.call_id for c in answer.tool_calls]) == ("Wait.", ["c7"])
+        assert answer.usage is not None and answer.usage.completion_tokens == 4
+        (body,) = server.bodies
+        assert (len(body["messages"]), len(body["tools"]), body["tool_choice"], body["seed"]) == (
+            1,
+            1,
+            "required",
+            7,
+        )
+        assert asked[0].tools[0]["function"]["name"] == "look_up"
+        answer = await ask(Own(server.url), "Call.", **more)
+        assert [(c.name, c.arguments) for c in answer.tool_calls] == [("look_up", '{"day": "Friday"}')]
+        assert answer.extra == {"finish_reason": "length"}
+
+    async def test_one_that_does_not_take_them_is_told_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Own(CustomHTTPLLMAdapter):
+            async def _send_messages(self, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
+                yield "Yes."
+
+        async with Own("https://llm.example/v1") as adapter:
+            for tools in ([], [look_up], [look_up]):
+                await adapter.chat(chat_ctx=context(), tools=tools).collect()
+        assert caplog.text.count("give it an argument named chat") == 1
 
     async def test_what_aiohttp_raises_is_tried_again_before_output_and_not_after(self, serve: Serve) -> None:
         class Own(CustomHTTPLLMAdapter):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from inspect import iscoroutinefunction
@@ -17,7 +17,7 @@ from livekit.agents.utils import is_given
 
 from ..base import ConfigurationError
 from ..profiles.hosts import host_of
-from ..protocol import Chat, Settings, TextDelta
+from ..protocol import Chat, ChatEvent, Settings, TextDelta
 from ..redaction import Secret, is_secret_name, secrets_in_url
 from ..transport.checks import (
     MaskedHeaders,
@@ -143,7 +143,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._max_response_bytes = positive_count(max_response_bytes, setting="max_response_bytes")
         self._sessions = SessionSource(http_session)
-        self._told_of_unfinished = False
+        self._told_of: set[str] = set()
         self.stats = LLMStats()
         self._protocol.check(self._settings())
 
@@ -242,6 +242,10 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         Attempts, times and cancellation are seen to. An override may raise what aiohttp raises: that is retried
         and reported like the adapter's own failures, as long as nothing was yielded.
 
+        An override with a second argument, ``chat: Chat | None = None``, is given the whole question, tools and
+        all. It may yield a whole :class:`~..protocol.ToolCall` then, :class:`~..protocol.TokenUsage` and
+        :class:`~..protocol.Stopped`, or all that :meth:`ask` yields.
+
         Args:
             messages: the conversation, as ``messages`` of OpenAI's chat completions.
 
@@ -251,13 +255,26 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         Raises:
             APIError: of LiveKit's types; ``retryable`` says whether another try can help.
         """
+        async with aclosing(self.ask(Chat(messages))) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    yield event.text
+
+    async def ask(self, chat: Chat) -> AsyncGenerator[ChatEvent, None]:
+        """Ask *chat* by the adapter's protocol, once: for an override that changes a part of the question.
+
+        Yields:
+            Texts, tool calls, usage, and why the answer ended.
+
+        Raises:
+            APIError: of LiveKit's types; ``retryable`` says whether another try can help.
+        """
         settings = self._settings()
-        question = self.question(Chat(messages), settings, DEFAULT_API_CONNECT_OPTIONS)
+        question = self.question(chat, settings, DEFAULT_API_CONNECT_OPTIONS)
         try:
             async with aclosing(question.ask(self.session)) as events:
                 async for event in events:
-                    if isinstance(event, TextDelta):
-                        yield event.text
+                    yield event
             return
         except ConnectionFailed as failed:
             failure = failed.failure
@@ -302,11 +319,16 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
     def note_unfinished(self) -> None:
         """Count an answer that ended without saying so; the first of them is told of."""
         self.stats.unfinished_answers += 1
-        if not self._told_of_unfinished:
-            self._told_of_unfinished = True
-            logger.warning(
-                "%s: an answer ended without [DONE] and finish reason; it counts as complete", self.label
-            )
+        self._tell_once("an answer ended without [DONE] and finish reason; it counts as complete")
+
+    def note_unused_tools(self) -> None:
+        """Tell, once, that an override leaves out the tools of the agent."""
+        self._tell_once("there are tools, which _send_messages does not get: give it an argument named chat")
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told_of:
+            self._told_of.add(message)
+            logger.warning("%s: %s", self.label, message)
 
     def _settings(self, headers: Mapping[str, str] | None = None) -> Settings:
         """What the protocol needs for one answer: a copy, so that a change does not reach answers under way."""

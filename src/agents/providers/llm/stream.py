@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import aclosing
-from inspect import isawaitable
+from inspect import isawaitable, signature
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -159,7 +159,12 @@ class CustomHTTPLLMStream(llm.LLMStream):
                 pump.exception()  # is raised above, or of no interest any more
 
     async def _pump(self) -> None:
-        given: Any = self._adapter._send_messages(self._messages())
+        asking: Callable[..., Any] = self._adapter._send_messages
+        messages = self._messages()
+        takes_all = "chat" in signature(asking).parameters
+        if self._ask["tools"] and not takes_all:
+            self._adapter.note_unused_tools()
+        given = asking(messages, chat=Chat(messages, **self._ask)) if takes_all else asking(messages)
         if isawaitable(given):  # "async def" with a "return" in place of "yield"
             given = await given
         if isinstance(given, str):
@@ -173,12 +178,15 @@ class CustomHTTPLLMStream(llm.LLMStream):
             await self._pump_pieces(given)
         self._deliver(Stopped())
 
-    async def _pump_pieces(self, pieces: AsyncIterable[str]) -> None:
+    async def _pump_pieces(self, pieces: AsyncIterable[Any]) -> None:
         async for piece in pieces:
             self._progress = self._loop.time()
             self._pass_on(piece)
 
     def _pass_on(self, piece: Any) -> None:
+        if isinstance(piece, (TextDelta, ToolCall, TokenUsage, Stopped)):
+            self._deliver(piece)
+            return
         if not isinstance(piece, str):
             raise TypeError(f"_send_messages must yield str, and gave {type(piece).__name__}")
         self._deliver(TextDelta(piece))
