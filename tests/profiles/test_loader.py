@@ -44,6 +44,16 @@ def test_a_sound_profile_has_no_problems() -> None:
         ("event: final", "evnt: final", 10, "did you mean 'event'?"),
         ("event: final", "event: finl", 10, "'final'"),
         ("event: final, text: text", "event: final, text: 'a[b'", 10, "not a JMESPath expression"),
+        ("event: final", "event: finale", 10, "did you mean 'final'? It is one of 'ignore', 'ready'"),
+        ("switch: type", "unit: minutes", 8, "it is one of 's', 'ms', 'us' or 'ticks'"),
+        ("text: text", "text: transcript-text", 10, """write '"transcript-text"'"""),
+        ("text: text", "text: text, words: words", 10, "takes a mapping, {key: value, …}"),
+        ("  results:", "  opening: {text: hi}\n  results:", 7, "takes a list, [a, b]"),
+        ("  results:", "  audio: {rates: 16000}\n  results:", 7, "takes a list, [a, b]"),
+        ("name: acme", "name: Acme", 1, "lower-case letters, digits, - and _, a letter first"),
+        ('"${language|base}"', "${language|base}", 6, 'put "${…}" in quotes'),
+        ("${language|base}", "$language", 6, "write ${language}"),
+        ("${language|base}", "{{language}}", 6, "write ${language}"),
         ("event: final, text: text", "event: final", 10, "needs text"),
         ("event: final", "event: ready", 9, "no rule makes a final"),
         ("switch: type", "unit: minutes", 8, "'ms'"),
@@ -109,6 +119,11 @@ def test_a_problem_says_where_it_is_and_what_to_do(old: str, new: str, line: int
 def test_rules_that_are_never_reached_are_found(first: str, second: str, reached: bool) -> None:
     text = SOUND + f"      - {first}\n      - {second}\n"
     assert ([] if reached else [12]) == [line for line, message in problems(text) if "never reached" in message]
+
+
+@pytest.mark.parametrize("text", ["costs $5", "$anything", "{{anything}}", "a $$key"])
+def test_what_only_looks_like_a_reference_may_stand(text: str) -> None:
+    assert problems(SOUND.replace("${language|base}", text)) == []
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -331,7 +331,7 @@ def test_audio_that_is_not_base64_is_a_protocol_error() -> None:
             "no rule says that a segment",
         ),
         (SOCKET.replace("    switch: kind\n", ""), 8, "there is no switch"),
-        (SOCKET.replace("event: done}", "event: don}"), 9, "Input should be 'ignore', 'ready'"),
+        (SOCKET.replace("event: done}", "event: don}"), 9, "did you mean 'done'? It is one of 'ignore', 'ready'"),
         (SOCKET.replace("[{case", "[{event: audio}, {case"), 9, "`event: audio` needs audio"),
         (SOCKET.replace("[{case", "[{event: form}, {case"), 9, "`event: form` needs rate"),
         (SOCKET.replace("[{case", "[{event: words}, {case"), 9, "needs exactly one of words and aligned"),

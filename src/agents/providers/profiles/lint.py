@@ -11,7 +11,7 @@ from .lint_speech import lint_speech
 from .options import SPEAKING_SERVICES, option_problem
 from .results import Results, Rule
 from .schema import Batch, Profile, Streaming
-from .templates import FILTERS, HEARING, NAMES, SPEAKING, references
+from .templates import FILTERS, HEARING, NAMES, SPEAKING, misspelt_references, references
 
 __all__ = ["Finding", "lint"]
 
@@ -63,6 +63,8 @@ def _check_references(profile: Profile, saved: set[str], location: Location, tex
     if location[0] == "auth":  # of whatever services there are
         options = {**profile.options, **profile.speech.options}
     foreign = HEARING if speaks else SPEAKING
+    for meant in misspelt_references(text):
+        yield location, f"{meant[0]!r} is sent as it stands: write ${{{meant[1]}}} for its value"
     for name, filters in references(text):
         kind, _, key = name.partition(".")
         if name.startswith("${"):

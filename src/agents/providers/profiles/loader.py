@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import pathlib
+import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +21,9 @@ from ..base import ConfigurationError
 from .lint import lint
 from .schema import Profile
 from .yaml_lines import Located, parse_yaml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["Problem", "find_problems", "load_profile", "parse_profile"]
 
@@ -75,7 +79,8 @@ def _read(text: str, source: str) -> tuple[Profile | None, list[Problem]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or "cannot be read"
-        return None, [Problem(source, mark.line + 1 if mark else 1, "", f"not valid YAML: {reason}")]
+        line = mark.line + 1 if mark else 1
+        return None, [Problem(source, line, "", f"not valid YAML: {reason}{_remedy(text, line)}")]
     if not isinstance(located.data, dict):
         return None, [Problem(source, 1, "", "a profile is a mapping: begin with name: and title:")]
     try:
@@ -93,14 +98,34 @@ def _schema_problems(error: ValidationError, located: Located, source: str) -> I
     for item in error.errors():
         location = _without_types(item["loc"], located.data)
         line = located.line(location)
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = _unknown_key(location)
-        elif item["type"] == "missing":
-            message = "is missing"
+        message = _unknown_key(location) if item["type"] == "extra_forbidden" else _plain_words(item)
         if location not in seen:  # of the members of a union that do not fit, the first is the plain case
             seen.add(location)
             yield Problem(source, line, _dotted(location), message)
+
+
+def _plain_words(item: ErrorDetails) -> str:
+    """What pydantic found, for people who write YAML."""
+    kind = item["type"]
+    if kind in ("literal_error", "enum"):
+        expected = item["ctx"]["expected"]
+        near = difflib.get_close_matches(str(item["input"]), re.findall(r"'([^']+)'", expected), n=1)
+        return f"did you mean {near[0]!r}? It is one of {expected}" if near else f"it is one of {expected}"
+    words = {
+        "missing": "is missing",
+        "list_type": "takes a list, [a, b]",
+        "dict_type": "takes a mapping, {key: value, …}",
+        "model_type": "takes a mapping, {key: value, …}",
+        "string_pattern_mismatch": "takes lower-case letters, digits, - and _, a letter first",
+    }
+    return words.get(kind, item["msg"].removeprefix("Value error, "))
+
+
+def _remedy(text: str, line: int) -> str:
+    """What to do about *line*, on which YAML stumbled: most often over a reference inside braces."""
+    found = text.splitlines()[line - 1 : line]
+    bare = bool(found) and re.search(r"""[\[{,:]\s*\$\{""", found[0]) is not None
+    return ': inside braces and brackets put "${…}" in quotes' if bare else ""
 
 
 def _unknown_key(location: Sequence[Any]) -> str:

@@ -60,7 +60,11 @@ def _checked(path: str) -> str:
         jmespath.compile(path)
     except jmespath.exceptions.JMESPathError as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path!r} is not a JMESPath expression ({reason}): see https://jmespath.org") from None
+        remedy = "see https://jmespath.org"
+        if re.fullmatch(r"[\w.]*[\w]-[\w.-]+", path):
+            quoted = ".".join(f'"{name}"' if "-" in name else name for name in path.split("."))
+            remedy = f"write '{quoted}'"
+        raise ValueError(f"{path!r} is not a JMESPath expression ({reason}): {remedy}") from None
     return path
 
 

@@ -18,10 +18,21 @@ import orjson
 
 from ..protocol import Settings
 
-__all__ = ["FILTERS", "HEARING", "NAMES", "SPEAKING", "Scope", "Template", "compile_template", "references"]
+__all__ = [
+    "FILTERS",
+    "HEARING",
+    "NAMES",
+    "SPEAKING",
+    "Scope",
+    "Template",
+    "compile_template",
+    "misspelt_references",
+    "references",
+]
 
 _REFERENCE = re.compile(r"\$\{([a-z_]+(?:\.[A-Za-z0-9_-]+)?)((?:\|[a-z0-9_]+)*)\}")
 _OPENED = re.compile(r"\$\{[^}]*\}?")
+_FOREIGN = re.compile(r"(?<!\$)\$([a-z_]+)|(?<!\$)\{\{\s*([a-z_]+)\s*\}\}")
 
 
 @dataclass
@@ -119,6 +130,14 @@ def references(value: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     elif isinstance(value, list):
         for item in value:
             yield from references(item)
+
+
+def misspelt_references(text: str) -> Iterator[tuple[str, str]]:
+    """What in *text* is a reference in other languages, ``$key`` and ``{{key}}``, and the name that is meant."""
+    for match in _FOREIGN.finditer(text):
+        name = match.group(1) or match.group(2)
+        if name in NAMES:
+            yield match.group(0), name
 
 
 def compile_template(value: Any) -> Template:
