@@ -6,11 +6,8 @@ What is absent or of an absurd type becomes "the vendor did not say"; only a tra
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from operator import itemgetter
-from typing import Any, Protocol, TypeVar, Union
-
-import orjson
+from typing import Any, Protocol, TypeVar
 
 from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word
 from .paths import Getter, compile_first, compile_path, plain_steps
@@ -32,13 +29,9 @@ Predicate = Callable[[Any], Any]
 
 
 class WordReader(Protocol):
-    """Reads the words of a message; ``None`` where there is no list of them.
+    """Reads the words of a message; ``None`` where there is no list of them."""
 
-    With *raw*, the message as it came, only their times are read now: to keep the text of a message until somebody
-    wants its words costs less than to keep all that was decoded from it.
-    """
-
-    def __call__(self, message: Any, raw: str | bytes | None = None) -> Sequence[Word] | None: ...
+    def __call__(self, message: Any, lazily: bool = False) -> Sequence[Word] | None: ...
 
 
 def compile_condition(condition: Condition | None) -> Predicate | None:
@@ -89,30 +82,20 @@ def most_frequent_speaker(words: Sequence[Word]) -> str | None:
     return max(counts, key=counts.__getitem__) if counts else None
 
 
-def compile_words(words: Words, unit: str, get_base: Getter | None = None) -> WordReader:
-    """The reader of *words* in the object *get_base* finds in a message; in the message itself without it."""
+def compile_words(words: Words, unit: str) -> WordReader:
+    """The words of a message; ``None`` where there is no list of them."""
     get_items = compile_first(words.items)
     only = compile_condition(words.only)
     keys = _plain_keys(words)
     read = _words_by_key(keys, words, SCALES[unit]) if keys is not None else _words_by_getter(words, unit)
-    read_times = _times_by_key(keys, words, SCALES[unit]) if keys is not None else _times_of(read)
 
-    def find(base: Any) -> list[Any] | None:
-        items = get_items(base)
+    def read_words(message: Any, lazily: bool = False) -> Sequence[Word] | None:
+        items = get_items(message)
         if type(items) is not list:
             return None
-        return items if only is None else [item for item in items if only(item)]
-
-    def read_later(raw: str | bytes) -> list[Word]:
-        message = orjson.loads(raw)
-        return read(find(message if get_base is None else get_base(message)) or [])
-
-    def read_words(base: Any, raw: str | bytes | None = None) -> Sequence[Word] | None:
-        items = find(base)
-        if items is None or raw is None or not items:
-            return None if items is None else read(items)
-        times = read_times(items[0], items[-1])
-        return read(items) if times is None else LazyWords(partial(read_later, raw), *times)
+        if only is not None:
+            items = [item for item in items if only(item)]
+        return LazyWords(read, items) if lazily and items else read(items)
 
     return read_words
 
@@ -156,32 +139,6 @@ def _words_by_key(texts: list[str], words: Words, scale: float) -> Callable[[lis
         return found
 
     return read
-
-
-_TimesReader = Callable[[Any, Any], Union[tuple[Union[float, None], Union[float, None]], None]]
-"""From the first and the last item to where the one starts and the other ends; ``None`` where they do not tell."""
-
-
-def _times_by_key(texts: list[str], words: Words, scale: float) -> _TimesReader:
-    text_key, start_key, end_key = texts[0], words.start, words.end
-
-    def times(first: Any, last: Any) -> tuple[float, float] | None:
-        try:
-            start, end = first[start_key], last[end_key]
-            usual = type(first[text_key]) is type(last[text_key]) is str and type(start) is type(end) is float
-        except (LookupError, TypeError):
-            return None
-        return (start * scale, end * scale) if usual else None
-
-    return times
-
-
-def _times_of(read: Callable[[list[Any]], list[Word]]) -> _TimesReader:
-    def times(first: Any, last: Any) -> tuple[float | None, float | None] | None:
-        ends = read([first, last])
-        return (ends[0].start, ends[1].end) if len(ends) == 2 else None
-
-    return times
 
 
 def _careful_word(texts: list[str], words: Words, scale: float) -> Callable[[Any], Word | None]:
@@ -243,13 +200,11 @@ def _first_or_absent(paths: str | Sequence[str] | None) -> Getter:
 class SegmentReader(Protocol):
     """Reads the transcript fields a rule names out of a message, as a segment of the *kind* wanted.
 
-    With *raw*, the words are left for later: see :class:`WordReader`.
-
     Raises:
         ProtocolError: the text is missing, or is none.
     """
 
-    def __call__(self, message: Any, kind: type[AnySegment], raw: str | bytes | None = None) -> AnySegment: ...
+    def __call__(self, message: Any, kind: type[AnySegment]) -> AnySegment: ...
 
 
 def compile_segment(rule: Rule, unit: str) -> SegmentReader:
@@ -264,9 +219,9 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
     frequent = rule.speaker == "most frequent"
     get_speaker = _field(rule, "speaker") if not frequent else None
     name_speaker = _speaker_namer(rule.speaker_format)
-    read_words = compile_words(rule.words, unit, get_base) if rule.words is not None else None
+    read_words = compile_words(rule.words, unit) if rule.words is not None else None
 
-    def read(message: Any, kind: type[AnySegment], raw: str | bytes | None = None) -> AnySegment:
+    def read(message: Any, kind: type[AnySegment]) -> AnySegment:
         within = message if get_base is None else get_base(message)
         text = get_text(within)
         if type(text) is not str:
@@ -275,7 +230,8 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
         end = read_end(message) if read_end is not None else None
         if read_duration is not None and start is not None and (length := read_duration(message)) is not None:
             end = start + length
-        words = read_words(within, raw) if read_words is not None else None
+        # partials come several times a second, and few callers want their words
+        words = read_words(within, kind is Partial) if read_words is not None else None
         speaker = None
         if get_speaker is not None:
             speaker = name_speaker(get_speaker(message))
