@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from agents.providers.profiles import find_problems, load_profile
+from agents.providers.tts.websocket import CustomWebSocketTTSAdapter
 from agents.providers.vendors import find_vendor, vendor_names
 
 from .conftest import Voxport
@@ -100,14 +102,28 @@ def test_a_new_file_names_a_schema_that_is_there(voxport: Voxport, tmp_path: Pat
     assert Path(header.partition("$schema=")[2]).is_file()
 
 
-def test_what_is_commented_in_a_new_file_is_sound_as_well(voxport: Voxport, tmp_path: Path) -> None:
+def test_a_new_file_of_a_voice_is_sound_and_a_vendor_that_speaks(voxport: Voxport, tmp_path: Path) -> None:
+    path = tmp_path / "acme.yaml"
+    result = voxport("vendors", "new", "acme", "--voice", "-o", path)
+    assert f'vendor="{path}"' in result.stdout
+    assert voxport("vendors", "lint", path).stdout == f"{path}: sound\n"
+    vendor = find_vendor(path)
+    assert vendor.synthesis is not None and vendor.streaming_synthesis is not None
+    assert vendor.streaming is None and vendor.batch is None
+    adapter = CustomWebSocketTTSAdapter("ws://localhost:9/", "key", vendor=path, options={"pace": 1.2})
+    assert (adapter.voice, adapter.capabilities.aligned_transcript) == ("anna", True)
+
+
+@pytest.mark.parametrize(("asked", "suggestions"), [([], 7), (["--voice"], 10)], ids=["listens", "speaks"])
+def test_what_is_commented_in_a_new_file_is_sound_as_well(
+    voxport: Voxport, tmp_path: Path, asked: list[str], suggestions: int
+) -> None:
     """Each of its suggestions can be taken."""
     path = tmp_path / "acme.yaml"
-    voxport("vendors", "new", "acme", "--output", path)
+    voxport("vendors", "new", "acme", *asked, "--output", path)
     text = path.read_text()
-    suggested = [line for line in text.splitlines() if line.startswith(("  # ", "    # ")) and ": " in line]
-    suggested = [line for line in suggested if not line.strip().startswith("# ${")]
-    assert len(suggested) == 7
+    suggested = [line for line in text.splitlines() if re.match(r" {2}(  )?# (?!goes)[a-z_]+: ", line)]
+    assert len(suggested) == suggestions
     for line in suggested:
         taken = text.replace(line, line.replace("# ", "", 1))
         if "ready_wait" in line:

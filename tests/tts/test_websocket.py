@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import io
 import logging
@@ -10,6 +11,7 @@ import threading
 import time
 import wave
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from voice_server import RATE, Caller, TunedVoice, VoiceServer, tone
 from yarl import URL
 
 from agents.providers import ConfigurationError
+from agents.providers.cli.vendor_new import starting_file
 from agents.providers.local.encoding import Encoder
 from agents.providers.protocol import Audio, SpokenWords, SynthesisConversation, SynthesisForm
 from agents.providers.testing import FaultProxy
@@ -104,6 +107,28 @@ async def test_text_goes_out_in_words_and_audio_comes_back_as_it_is() -> None:
     start = {key: caller.start[key] for key in ("voice", "language", "sample_rate")}
     assert start == {"voice": "anna", "language": "en-GB", "sample_rate": RATE}
     assert (caller.text, caller.pieces) == (TEXT + " ", [word + " " for word in TEXT.split()])
+
+
+async def test_a_vendor_that_has_just_begun_speaks(tmp_path: Path) -> None:
+    """The file that `voxport vendors new --voice` writes, as it is, with a server that does what it says."""
+    path = tmp_path / "acme.yaml"
+    text = starting_file("acme", speaks=True)
+    path.write_text(text.replace("speech.example.com/v1/speak/stream", "speech.example.com"), encoding="utf-8")
+
+    async def handler(caller: Caller) -> None:
+        await caller.until("end")
+        assert (caller.start["voice"], caller.start["pace"]) == ("anna", 1.5)
+        audio = base64.b64encode(tone(0.25)).decode()
+        await caller.tell("audio", id=caller.start["id"], data=audio)
+        await caller.tell("audio", id="another", data=audio)
+        await caller.ws.send_bytes(tone(0.25))
+        await caller.tell("words", id=caller.start["id"], words=[{"word": "We", "start": 0, "end": 0.1}])
+        await caller.done()
+
+    async with VoiceServer(handler) as server, voice(server, vendor=path, options={"pace": 1.5}) as adapter:
+        frames = await said(adapter)
+    assert sum(frame.duration for frame in frames) == pytest.approx(0.5, abs=1e-3)
+    assert str(words_of(frames)[0]) == "We "
 
 
 async def test_audio_comes_while_text_still_goes_out() -> None:

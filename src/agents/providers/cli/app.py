@@ -314,20 +314,23 @@ def new_vendor(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write. Default: NAME.yaml, here.")
     ] = None,
+    speaks: Annotated[bool, typer.Option("--voice", help="One that speaks, instead of one that listens.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a file to begin a vendor of your own with.
 
-    It is sound as it is, and says what to change. docs/add-your-vendor.md goes through it.
+    It is sound as it is, and says what to change. docs/add-your-vendor.md goes through it, for one that listens.
 
     Examples:
 
         voxport vendors new acme
+
+        voxport vendors new acme-voice --voice
     """
     with plain_errors():
         from .vendor_new import write_starting_file
 
-        write_starting_file(name, output, force=force)
+        write_starting_file(name, output, speaks=speaks, force=force)
 
 
 @vendors_app.command("lint")
