@@ -26,6 +26,7 @@ from agents.providers.stt.adapter import STTAdapter
 from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.wrappers.cached import CachedSTTAdapter, MemoryCache, RedisCache
+from agents.providers.wrappers.caches import CacheUnavailable
 from agents.providers.wrappers.metered import MeteredSTTAdapter
 from agents.providers.wrappers.retryable import RetryableSTTAdapter
 from agents.providers.wrappers.transcripts import decode, encode, key_of, options_of
@@ -192,6 +193,38 @@ class TestWhatIsNot:
         await text_of(wrapper, frame())
         assert service.requests == 2
 
+    @pytest.mark.parametrize(
+        "odd", ["\ud83d", 2**70, float("nan"), object(), b"x", NOT_GIVEN], ids=lambda odd: type(odd).__name__
+    )
+    async def test_odd_options_of_a_plugin_break_nothing(self, odd: Any) -> None:
+        inner = Slow()
+        inner.go.set()
+        inner._opts.keyterm = [odd]
+        wrapper = cached(inner)
+        assert [await text_of(wrapper, frame()) for _ in range(2)] == ["hello"] * 2
+        assert inner.calls == 1
+
+    async def test_options_that_are_no_data_are_an_error(self) -> None:
+        with pytest.raises(ConfigurationError, match="JSON data"):
+            await cached(Slow(), options=object).recognize(frame(), conn_options=ONCE)
+
+    async def test_a_plugin_without_a_name_of_its_model(self) -> None:
+        class Nameless(Slow):
+            model = None  # type: ignore[assignment]
+
+        inner = Nameless()
+        inner.go.set()
+        wrapper = MeteredSTTAdapter(cached(inner), registry=CollectorRegistry())
+        assert await text_of(wrapper, frame()) == "hello"
+
+    async def test_half_a_surrogate_pair(self) -> None:
+        """No JSON can hold it, and a vendor may send it: it is heard, and not kept."""
+        inner = Slow("smile \ud83d")
+        inner.go.set()
+        wrapper = cached(inner)
+        assert [await text_of(wrapper, frame()) for _ in range(2)] == [inner.text] * 2
+        assert (inner.calls, wrapper.cache_stats.errors) == (2, 0)
+
     async def test_a_failure(self, http: CustomHTTPSTTAdapter, service: Service) -> None:
         wrapper = cached(http)
         service.answers = [(503, {}), "hello"]
@@ -244,6 +277,32 @@ class TestEqualRequestsAtOnce:
         assert {event.alternatives[0].text for event in events} == {"hello"}
         assert len({id(event) for event in events}) == 5
         assert (wrapper.cache_stats.misses, wrapper.cache_stats.shared, len(metrics)) == (1, 4, 1)
+
+    async def test_are_billed_once_whoever_left(self) -> None:
+        """The vendor was asked, so there is usage, also when he who asked first has gone."""
+        inner = Slow()
+        wrapper = cached(inner)
+        metrics = collect(wrapper, "metrics_collected")
+        calls = [asyncio.ensure_future(wrapper.recognize(frame())) for _ in range(3)]
+        await inner.asked.wait()
+        calls[0].cancel()
+        inner.go.set()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert (wrapper.cache_stats.misses, wrapper.cache_stats.shared, len(metrics)) == (1, 1, 1)
+
+    async def test_do_not_see_what_another_makes_of_the_answer(self) -> None:
+        inner = Slow()
+        wrapper = cached(inner)
+
+        async def spoil() -> str:
+            heard = (await wrapper.recognize(frame())).alternatives[0]
+            text, heard.text = heard.text, "spoilt"
+            return text
+
+        calls = [asyncio.ensure_future(spoil()) for _ in range(3)]
+        await inner.asked.wait()
+        inner.go.set()
+        assert await asyncio.gather(*calls) == ["hello"] * 3
 
     @pytest.mark.parametrize("first", [True, False], ids=["who_came_first", "who_came_second"])
     async def test_one_who_leaves_does_not_take_the_others_along(self, first: bool) -> None:
@@ -337,6 +396,16 @@ class TestWhatIsStored:
             b'[{"text": 1}]',
             b'[{"text": "x", "language": "en", "evil": 1}]',
             b'[{"text":"x","language":"en","words":[[1]]}]',
+            b'[{"text":" ","language":"en"}]',
+            b'[{"text":"x","language":"en","start_time":"now"}]',
+            b'[{"text":"x","language":"en","confidence":null}]',
+            b'[{"text":"x","language":"en","speaker_id":{}}]',
+            b'[{"text":"x","language":"en","source_languages":"en"}]',
+            b'[{"text":"x","language":"en","source_texts":[1]}]',
+            b'[{"text":"x","language":"en","words":[[1,0,0,0,0,null]]}]',
+            b'[{"text":"x","language":"en","words":[["x",0,0,0,0,[]]]}]',
+            b"[" * 100_000,
+            b"\xff",
         ],
     )
     def test_what_others_put_there_is_no_transcript(self, value: bytes) -> None:
@@ -403,6 +472,21 @@ class TestACacheThatFails:
             broken.error = None
             await text_of(wrapper, frame())
             assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
+
+    async def test_to_close_leaves_nothing_else_open(self) -> None:
+        class Stuck(self.Broken):  # type: ignore[misc, name-defined]
+            async def aclose(self) -> None:
+                raise ConnectionError("gone")
+
+        closed = asyncio.Event()
+
+        class Inner(Slow):
+            async def aclose(self) -> None:
+                closed.set()
+
+        with pytest.raises(ConnectionError):
+            await cached(Inner(), cache=Stuck()).aclose()
+        assert closed.is_set()
 
     def test_is_refused_when_it_is_none(self) -> None:
         with pytest.raises(ConfigurationError, match="MemoryCache or a RedisCache"):
@@ -493,7 +577,7 @@ class TestRedis:
         self, redis_cache: RedisCache, http: CustomHTTPSTTAdapter
     ) -> None:
         await text_of(cached(http, cache=redis_cache), frame())
-        client = redis_cache._client
+        client = redis_cache._clients[asyncio.get_running_loop()]
         (key,) = await client.keys(redis_cache._prefix + "*")
         assert len(key) == len(redis_cache._prefix) + 64
         assert 0 < await client.pttl(key) <= 86_400_000
@@ -528,6 +612,44 @@ class TestRedis:
             server.stop()
             await cache.aclose()
 
+    async def test_that_refuses_one_key_is_asked_for_others(
+        self, redis_process: Redis, http: CustomHTTPSTTAdapter, service: Service
+    ) -> None:
+        """It holds a list under the key, then garbage, and then its memory is full."""
+        cache = RedisCache(redis_process.url, prefix="refuses:", timeout=5.0, rest=60.0)
+        wrapper = cached(http, cache=cache)
+        await text_of(wrapper, frame())
+        client = cache._clients[asyncio.get_running_loop()]
+        (key,) = await client.keys("refuses:*")
+        await client.delete(key)
+        await client.lpush(key, "no transcript")
+        assert [await text_of(wrapper, frame()) for _ in range(2)] == ["hello"] * 2
+        assert (service.requests, wrapper.cache_stats.hits, wrapper.cache_stats.errors) == (2, 1, 1)
+        await client.set(key, b"\xff garbage")
+        assert [await text_of(wrapper, frame()) for _ in range(2)] == ["hello"] * 2
+        assert (service.requests, wrapper.cache_stats.hits) == (3, 2)
+        await client.config_set("maxmemory", "1")
+        try:
+            assert await text_of(wrapper, frame(value=8)) == "hello"
+        finally:
+            await client.config_set("maxmemory", "0")
+        assert await text_of(wrapper, frame()) == "hello"
+        assert (service.requests, wrapper.cache_stats.hits, wrapper.cache_stats.errors) == (4, 3, 2)
+        await wrapper.aclose()
+
+    def test_serves_several_event_loops(self, redis_process: Redis) -> None:
+        cache = RedisCache(redis_process.url, prefix="loops:", timeout=5.0)
+        loops = [asyncio.new_event_loop() for _ in range(2)]
+        for turn in range(2):
+            for loop in loops:
+                loop.run_until_complete(cache.set(f"{turn}", b"x"))
+        assert len(cache._clients) == 2, "each loop keeps its connection"
+        for loop in loops:
+            assert loop.run_until_complete(cache.get("0")) == b"x"
+            loop.run_until_complete(cache.aclose())
+            loop.close()
+        assert not cache._clients
+
     async def test_with_the_wrong_password_is_done_without(
         self, redis_process: Redis, http: CustomHTTPSTTAdapter, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -555,6 +677,42 @@ async def test_a_redis_that_does_not_answer_is_not_waited_for_each_time(http: Cu
     await wrapper.aclose()
     silent.close()
     await silent.wait_closed()
+
+
+async def _answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: asyncio.Event) -> None:
+    """Speaks enough of Redis: what is kept under a key is the key, and "late" is answered when *held* is set."""
+    while line := await reader.readline():
+        parts = []
+        for _ in range(int(line[1:])):
+            length = int((await reader.readline())[1:])
+            parts.append((await reader.readexactly(length + 2))[:-2])
+        if parts[0].upper() == b"GET":
+            if parts[1] == b"late":
+                await held.wait()
+            writer.write(b"$%d\r\n%s\r\n" % (len(parts[1]), parts[1]))
+        else:
+            writer.write(b"+OK\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize("how", ["too_late", "called_off"])
+async def test_nobody_gets_the_answer_to_anothers_question(how: str) -> None:
+    """An answer that comes when nobody waits for it any more must not be taken for that to the next command."""
+    held = asyncio.Event()
+    server = await asyncio.start_server(lambda *pair: _answer_late(*pair, held), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    cache = RedisCache(f"redis://127.0.0.1:{port}?protocol=2", prefix="", timeout=0.1, rest=1e-6)
+    assert await cache.get("one") == b"one"
+    asked = asyncio.ensure_future(cache.get("late"))
+    if how == "called_off":
+        asyncio.get_running_loop().call_later(0.02, asked.cancel)
+    with pytest.raises(CacheUnavailable if how == "too_late" else asyncio.CancelledError):
+        await asked
+    held.set()
+    assert [await cache.get(key) for key in ("two", "three")] == [b"two", b"three"]
+    await cache.aclose()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_cancellation_that_meets_the_answer_of_redis_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,10 +47,14 @@ class CacheStats:
 
 @dataclasses.dataclass(slots=True)
 class _Flight:
-    """One call for all who ask the same at the same time. Its task tells whether the cache had the answer."""
+    """One call for all who ask the same at the same time. Its task tells whether the cache had the answer.
+
+    The first one who takes an answer of the vendor's answers for its usage, since whoever asked may be gone.
+    """
 
     task: asyncio.Task[tuple[stt.SpeechEvent, bool]]
     waiting: int = 0
+    taken: bool = False
 
 
 class CachedSTTAdapter(STTWrapper):
@@ -105,16 +109,15 @@ class CachedSTTAdapter(STTWrapper):
             self._count("bypass")
             return await self._ask(buffer, language=language, conn_options=conn_options)
         flight = self._flights.get(key)
-        joined = flight is not None
         if flight is None:
             work = self._fetch(key, began, buffer, language=language, conn_options=conn_options)
             flight = self._flights[key] = _Flight(asyncio.create_task(work, name="voxport.cached"))
         event, hit = await self._arrival(key, flight)
-        if joined or hit:
+        shared, flight.taken = flight.taken, True
+        if shared or hit:
             answered_for_free()
-        self._count("shared" if joined else "hit" if hit else "miss")
-        # those who share an answer must not share what they may change
-        return event if not joined else _copy(event)
+        self._count("shared" if shared else "hit" if hit else "miss")
+        return _copy(event)  # those who share an answer must not share what they may change
 
     async def _arrival(self, key: str, flight: _Flight) -> tuple[stt.SpeechEvent, bool]:
         """Wait with all the others; the last one to lose patience calls it off."""
@@ -183,9 +186,11 @@ class CachedSTTAdapter(STTWrapper):
     async def aclose(self) -> None:
         """Call off what is under way, close the cache and what is wrapped."""
         flights, self._flights = self._flights, {}
-        await utils.aio.cancel_and_wait(*(flight.task for flight in flights.values()))
-        await self._cache.aclose()
-        await super().aclose()
+        try:
+            await utils.aio.cancel_and_wait(*(flight.task for flight in flights.values()))
+            await self._cache.aclose()
+        finally:
+            await super().aclose()
 
 
 def _copy(event: stt.SpeechEvent) -> stt.SpeechEvent:

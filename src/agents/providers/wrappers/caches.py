@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from typing import Any, Protocol
 
 from ..base import ConfigurationError
@@ -102,8 +103,8 @@ class RedisCache:
         self._timeout = timeout
         self._rest = rest
         self._resting_until = 0.0
-        self._client: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # a client belongs to one event loop, and jobs of one process may run on several
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
         try:
             redis.asyncio.ConnectionPool.from_url(url)
         except (ValueError, AttributeError, TypeError):
@@ -123,8 +124,9 @@ class RedisCache:
         await self._do("set", self._prefix + key, value, px=self._milliseconds)
 
     async def aclose(self) -> None:
-        client, self._client = self._client, None
-        if client is not None and self._loop is asyncio.get_running_loop():
+        """Close the connections of this event loop."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
             await client.aclose()
 
     async def _do(self, command: str, *arguments: Any, **options: Any) -> Any:
@@ -133,18 +135,21 @@ class RedisCache:
             raise CacheUnavailable(f"{self!r} does not answer")
         try:
             return await bounded(self._connected(command)(*arguments, **options), self._timeout)
+        except self._redis.ResponseError as error:
+            # It is there, and another key may do: its memory is full, or there is no text under this key.
+            reason = f"{self!r} refuses {command}: {type(error).__name__}"
         except (self._redis.RedisError, OSError, asyncio.TimeoutError) as error:
             self._resting_until = loop.time() + self._rest
             reason = f"{self!r} does not answer: {type(error).__name__}"
         raise CacheUnavailable(reason)  # outside the handler: the cause may carry what the URL carries
 
     def _connected(self, command: str) -> Any:
-        """The client's method *command*; a client belongs to one event loop."""
+        """The client's method *command*."""
         loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            self._client = self._redis.asyncio.Redis.from_url(self._url, decode_responses=False)
-            self._loop = loop
-        return getattr(self._client, command)
+        client = self._clients.get(loop)
+        if client is None:
+            client = self._clients[loop] = self._redis.asyncio.Redis.from_url(self._url, decode_responses=False)
+        return getattr(client, command)
 
 
 def _check_ttl(ttl: float) -> None:

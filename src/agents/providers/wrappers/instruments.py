@@ -164,7 +164,7 @@ class Instruments:
     def who(self, provider: str, model: str) -> tuple[str, str]:
         """The labels for a vendor and its model: bounded in number and length."""
         pairs = self._registered.pairs
-        pair = provider[:_MAX_LENGTH], model[:_MAX_LENGTH]
+        pair = str(provider)[:_MAX_LENGTH], str(model)[:_MAX_LENGTH]  # a plugin may give whatever it was told
         if pair not in pairs:
             if len(pairs) >= _MAX_PAIRS:
                 return "other", "other"

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import enum
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,13 @@ from livekit.agents.types import NOT_GIVEN, TimedString
 from livekit.agents.utils import is_given
 from pydantic import BaseModel
 
+from ..base import ConfigurationError
 from ..redaction import Secret, is_secret_name, safe_url
 from .base import unwrapped
 
 __all__ = ["decode", "encode", "key_of", "options_of"]
 
-_FORMAT = 1
+_FORMAT = 2
 """Part of every key: a change of what is hashed or stored finds nothing old."""
 
 _THREAD_BYTES = 1 << 20
@@ -36,6 +38,15 @@ _PLACES = (
 
 _MEMBERS = ("_stt_instances", "_members", "_wrapped_stt", "_stt")
 """Where STTs that are made of others keep them."""
+
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("text", "language"), str),
+    "speaker_id": (str, int),
+    **dict.fromkeys(("start_time", "end_time", "confidence"), (int, float)),
+    **dict.fromkeys(("source_languages", "source_texts", "target_languages", "target_texts", "words"), list),
+    "is_primary_speaker": bool,
+}
+"""What is stored of a transcript; whatever LiveKit adds is taken as it is."""
 
 _WORD_TIMES = ("start_time", "end_time", "confidence", "start_time_offset")
 
@@ -54,13 +65,19 @@ async def key_of(buffer: Any, *, language: str | None, recogniser: stt.STT[Any],
 
     Returns:
         ``None`` for what cannot be hashed: no audio, or frames of mixed formats.
+
+    Raises:
+        ConfigurationError: *options* are no plain data.
     """
     audio = _audio_of(buffer)
     if audio is None:
         return None
     rate, channels, pieces = audio
-    who = [recogniser.label, recogniser.provider, recogniser.model]
-    head = orjson.dumps([_FORMAT, who, language, options, rate, channels], option=orjson.OPT_SORT_KEYS)
+    who = [recogniser.label, str(recogniser.provider), str(recogniser.model)]
+    try:  # not by orjson, which takes no large numbers and no half of a surrogate pair
+        head = json.dumps([_FORMAT, who, language, options, rate, channels], sort_keys=True).encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"what options= of CachedSTTAdapter gives must be JSON data: {error}") from None
     if sum(piece.nbytes for piece in pieces) > _THREAD_BYTES:
         return await asyncio.get_running_loop().run_in_executor(None, _digest, head, pieces)
     return _digest(head, pieces)
@@ -143,10 +160,13 @@ def _plain(value: Any) -> Any:
 
 
 def encode(event: stt.SpeechEvent) -> bytes | None:
-    """The transcript in *event*; ``None`` when nothing was said, which is not worth keeping."""
+    """The transcript in *event*; ``None`` when nothing was said, which is not worth keeping, or it is no JSON."""
     if not event.alternatives or not event.alternatives[0].text.strip():
         return None
-    return orjson.dumps([_stored(data) for data in event.alternatives])
+    try:
+        return orjson.dumps([_stored(data) for data in event.alternatives])
+    except TypeError:  # half of a surrogate pair, or what a plugin puts in place of a string
+        return None
 
 
 def _stored(data: stt.SpeechData) -> dict[str, Any]:
@@ -167,14 +187,17 @@ def decode(value: bytes) -> stt.SpeechEvent | None:
         alternatives = [_restored(stored) for stored in orjson.loads(value)]
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    if not alternatives:
+    if not alternatives or not alternatives[0].text.strip():
         return None
     return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=alternatives)
 
 
 def _restored(stored: dict[str, Any]) -> stt.SpeechData:
-    if not isinstance(stored["text"], str) or not isinstance(stored["language"], str):
-        raise TypeError("no transcript")
+    for name, value in stored.items():
+        if not isinstance(value, _TYPES.get(name, object)):
+            raise TypeError(f"{name} is no {_TYPES[name]}")
+        if isinstance(value, list) and name != "words" and not all(isinstance(item, str) for item in value):
+            raise TypeError(f"{name} holds more than text")
     words = stored.pop("words", None)
     data = stt.SpeechData(**stored)
     data.language = LanguageCode(stored["language"])
@@ -184,6 +207,8 @@ def _restored(stored: dict[str, Any]) -> stt.SpeechData:
 
 def _restored_word(text: str, *rest: Any) -> TimedString:
     *times, speaker = rest
+    if not isinstance(text, str) or type(speaker) not in (str, int, type(None)):
+        raise TypeError("no word")
     given = {
         name: NOT_GIVEN if time is None else float(time) for name, time in zip(_WORD_TIMES, times, strict=True)
     }
