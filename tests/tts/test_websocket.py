@@ -653,6 +653,23 @@ async def test_an_interruption_while_connecting_leaves_the_connection_to_the_nex
         assert len(server.callers) == 1
 
 
+async def test_closing_the_adapter_ends_a_text_for_good(caplog: pytest.LogCaptureFixture) -> None:
+    """LiveKit would take the end of its stream for silence, log the text, and begin again."""
+
+    async def mute(caller: Caller) -> None:
+        await caller.until("end")
+        speaking.set()
+        await caller.next()
+
+    speaking = asyncio.Event()
+    async with VoiceServer(mute) as server:
+        async with voice(server) as adapter:
+            speech = adapter.synthesize(TEXT, conn_options=TWICE)
+            await speaking.wait()
+        assert speech.done and server.attempts == 1
+    assert TEXT not in caplog.text
+
+
 async def test_closing_the_adapter_ends_what_it_says() -> None:
     vendor = Interrupted()
     async with VoiceServer(vendor) as server:

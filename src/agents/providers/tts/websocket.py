@@ -112,6 +112,7 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
         self.stats = StreamStats()
         self._pool = Pool(self._sessions, protocol, self._count_connect)
         self._streams: weakref.WeakSet[WebSocketSynthesizeStream] = weakref.WeakSet()
+        self._texts: weakref.WeakSet[tts.ChunkedStream] = weakref.WeakSet()
 
     def _count_connect(self) -> None:
         self.stats.connects += 1
@@ -133,7 +134,9 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
         """Have *text* said, over a stream."""
-        return self._synthesize_with_stream(text, conn_options=conn_options)
+        speech = self._synthesize_with_stream(text, conn_options=conn_options)
+        self._texts.add(speech)
+        return speech
 
     def _adopt(self, settings: Settings) -> None:
         super()._adopt(settings)
@@ -149,6 +152,8 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
 
     async def aclose(self) -> None:
         """Close every stream, every connection and the session, if it is an own one."""
+        for text in list(self._texts):  # first, or they take the end of their streams for a failure
+            await text.aclose()
         for stream in list(self._streams):
             await stream.aclose()
         await self._pool.aclose()
