@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from typing import Any
 
 import aiohttp
 import pytest
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError, stt
 from livekit.agents.types import NOT_GIVEN, APIConnectOptions
-from livekit.plugins import deepgram
+from livekit.plugins import deepgram, openai
 
 from agents.providers.base import ConfigurationError
 from agents.providers.protocol import Failure, Settings, Verdict
 from agents.providers.stt.adapter import STTAdapter
 from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.transport.failures import api_error
+from agents.providers.wrappers.failover import FailoverSTTAdapter
 from agents.providers.wrappers.retryable import RetryableSTTAdapter, is_retryable, retry_after_of
 
 from .conftest import KEY, Service, collect, frame
@@ -123,6 +126,25 @@ class TestRetryAfter:
         with pytest.raises(APIStatusError) as raised:
             await quick(http, total_deadline=5.0).recognize(frame())
         assert (raised.value.status_code, waits, service.requests) == (429, [], 1)
+
+    async def test_may_be_a_date(self, http: CustomHTTPSTTAdapter, service: Service, waits: list[float]) -> None:
+        date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=8), usegmt=True)
+        service.answers = [(503, {"Retry-After": date}), "hello"]
+        await quick(http).recognize(frame())
+        assert len(waits) == 1
+        assert 5.0 <= waits[0] <= 8.1
+
+    async def test_is_found_behind_what_livekits_openai_plugin_raises(
+        self, service: Service, waits: list[float]
+    ) -> None:
+        service.answers = [(429, {"Retry-After": "3"}), "hello"]
+        plugin = openai.STT(api_key=KEY, base_url=service.url, model="whisper-1", detect_language=False)
+        wrapper = quick(plugin)
+        event = await wrapper.recognize([frame()])
+        assert (event.alternatives[0].text, service.requests) == ("hello", 2)
+        assert len(waits) == 1
+        assert 3.0 <= waits[0] <= 3.1
+        await plugin._client.close()
 
     def test_is_carried_by_voxports_errors(self) -> None:
         failure = Failure("slow down", Verdict.TRANSIENT, status=429, retry_after=3.0)
@@ -237,6 +259,34 @@ async def test_an_adapter_that_degrades_uses_the_attempts_and_then_degrades(serv
         service.answers, service.requests = [(503, {}), "hello"], 0
         event = await quick(adapter, attempts=2).recognize(frame())
         assert (event.alternatives[0].text, service.requests) == ("hello", 2)
+
+
+async def test_failover_that_degrades_is_asked_for_another_round(
+    http: CustomHTTPSTTAdapter, service: Service
+) -> None:
+    """It answers with an empty final when all its members failed once."""
+    service.answers = [(503, {}), (503, {}), "hello"]
+    wrapper = quick(FailoverSTTAdapter([http]))
+    event = await wrapper.recognize(frame())
+    assert (event.alternatives[0].text, service.requests, wrapper.retry_stats.recovered) == ("hello", 3, 1)
+    service.answers = [(503, {})]
+    assert (await wrapper.recognize(frame())).alternatives[0].text == ""
+    assert (service.requests, wrapper.retry_stats.given_up) == (6, 1)
+    service.answers = [""]
+    assert (await wrapper.recognize(frame())).alternatives[0].text == ""
+    assert service.requests == 7, "silence is not asked about again"
+    await wrapper.aclose()
+
+
+async def test_the_deadline_of_what_degrades_raises_nothing(service: Service) -> None:
+    service.answers = [asyncio.Event().wait]
+    async with CustomHTTPSTTAdapter(service.url, KEY) as adapter:
+        wrapper = quick(adapter, total_deadline=0.05)
+        errors = collect(wrapper, "error")
+        event = await wrapper.recognize(frame(), language="de")
+    assert [(data.text, data.language) for data in event.alternatives] == [("", "de")]
+    assert [(type(error.error), error.recoverable) for error in errors] == [(APITimeoutError, True)]
+    assert wrapper.retry_stats.given_up == 1
 
 
 async def test_the_timeout_of_the_caller_reaches_each_attempt() -> None:

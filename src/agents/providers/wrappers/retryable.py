@@ -10,10 +10,12 @@ from typing import Any
 
 import aiohttp
 from livekit.agents import APIError, APITimeoutError, stt
+from livekit.agents.language import LanguageCode
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 
 from ..base import ConfigurationError
 from ..protocol import Backoff, Verdict, judge_status, retry_after_seconds
+from ..stt.adapter import given
 from ..transport.bounded import bounded
 from .base import STTWrapper, unwrapped
 
@@ -47,6 +49,7 @@ class RetryableSTTAdapter(STTWrapper):
     Args:
         stt: what to wrap. One of Voxport's with ``on_failure="degrade"`` retries by itself, because it answers
             with an empty final when nothing helps; it is given the attempts, *max_delay* and the deadline of this.
+            A ``FailoverSTTAdapter`` that degrades makes one round an attempt.
         attempts: how often to try in all, at least 1.
         base_delay, max_delay: seconds; the n-th wait is at most ``base_delay * 2**n`` and *max_delay*.
         total_deadline: seconds for everything, the attempts included; ``None`` for no limit.
@@ -89,9 +92,11 @@ class RetryableSTTAdapter(STTWrapper):
 
         Raises:
             APIError: the last failure, as it was; ``APITimeoutError`` when the deadline came during an attempt.
+                What degrades gives an empty final instead.
         """
         self.retry_stats.calls += 1
         options, attempts = self._budget(conn_options or DEFAULT_API_CONNECT_OPTIONS)
+        degraded = _Degraded(unwrapped(self))
         backoff = Backoff(base=self._base_delay, cap=self._max_delay, attempt=1)  # the first wait is one too
         deadline = _Deadline(self._total_deadline)
         for attempt in range(1, attempts + 1):
@@ -103,11 +108,19 @@ class RetryableSTTAdapter(STTWrapper):
                 last = attempt == attempts or delay > deadline.left
                 if last or not is_retryable(error):
                     self.retry_stats.given_up += 1
+                    if deadline.passed and degraded.rather_than_raise:
+                        self._emit_error(error, recoverable=True)
+                        return degraded.result(language)
                     raise
                 self._tell(error, attempt, delay)
             else:
-                self.retry_stats.recovered += attempt > 1
-                return event
+                if not degraded.instead(event):
+                    self.retry_stats.recovered += attempt > 1
+                    return event
+                delay = backoff.next_delay()
+                if attempt == attempts or delay > deadline.left:
+                    self.retry_stats.given_up += 1
+                    return event
             await asyncio.sleep(delay)
         raise AssertionError("the last attempt returns or raises")
 
@@ -131,13 +144,50 @@ class RetryableSTTAdapter(STTWrapper):
         )
 
 
+class _Degraded:
+    """Tells an empty final that stands for a failure from one for silence, by Voxport's counters."""
+
+    def __init__(self, recogniser: stt.STT[Any]) -> None:
+        self._recogniser = recogniser
+        self._seen = self._count
+
+    @property
+    def _count(self) -> int:
+        return getattr(getattr(self._recogniser, "stats", None), "empty_results", 0)
+
+    @property
+    def rather_than_raise(self) -> bool:
+        """Whether the caller is to get an empty final when nothing helps."""
+        options = getattr(self._recogniser, "_options", None)
+        return "degrade" in (
+            getattr(self._recogniser, "_on_failure", None),
+            getattr(options, "on_failure", None),
+        )
+
+    def instead(self, event: stt.SpeechEvent) -> bool:
+        """Whether *event* stands for a failure since the last time this was asked."""
+        before, self._seen = self._seen, self._count
+        return self._seen > before and not any(data.text.strip() for data in event.alternatives)
+
+    @staticmethod
+    def result(language: NotGivenOr[str]) -> stt.SpeechEvent:
+        """An empty final."""
+        data = stt.SpeechData(language=LanguageCode(given(language) or ""), text="")
+        return stt.SpeechEvent(stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[data])
+
+
 class _Deadline:
-    """Seconds for everything that is bound to it."""
+    """Seconds for everything that is bound to it.
+
+    Attributes:
+        passed: it has ended what was bound to it.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._end = float("inf") if seconds is None else self._loop.time() + seconds
+        self.passed = False
 
     @property
     def left(self) -> float:
@@ -157,6 +207,7 @@ class _Deadline:
         except asyncio.TimeoutError:
             if self.left > 0:
                 raise  # it was not this deadline
+        self.passed = True
         raise APITimeoutError(
             f"no transcript within {self._seconds:g} s; raise total_deadline or send shorter audio",
             retryable=False,
