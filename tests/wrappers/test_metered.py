@@ -128,8 +128,50 @@ class TestRecordings:
         assert meter.value("voxport_stt_errors_total", error="server", mode="batch") == 1
         assert meter.value("voxport_stt_errors_total", error="quota", mode="batch") == 1
         assert meter.value("voxport_stt_errors_total") == 2
+        assert meter.value("voxport_stt_errors_total", recoverable="true") == 2, "both were recovered from"
         asked = 1 if retrying == "inside" else 3
         assert meter.value("voxport_stt_requests_total") == asked
+
+    @pytest.mark.parametrize("order", ["metered_outside", "metered_inside", "livekit"])
+    async def test_tell_the_failure_that_stays_from_those_that_passed(
+        self, order: str, http: CustomHTTPSTTAdapter, service: Service, meter: Meter
+    ) -> None:
+        service.answers = [(503, {})]
+        quick: dict[str, Any] = {"base_delay": 0.0, "max_delay": 0.01}
+        wrapper: stt.STT[Any] = RetryableSTTAdapter(http, **quick) if order == "metered_outside" else http
+        wrapper = meter.wrap(wrapper)
+        if order == "metered_inside":
+            wrapper = RetryableSTTAdapter(wrapper, **quick)
+        with pytest.raises(APIError):
+            await wrapper.recognize(frame(), conn_options=QUICK)
+        assert meter.value("voxport_stt_errors_total", recoverable="true", mode="batch") == 2
+        assert meter.value("voxport_stt_errors_total", recoverable="false", mode="batch") == 1
+        assert meter.value("voxport_stt_errors_total") == 3
+
+    async def test_of_what_recognises_in_its_own_way(self, meter: Meter) -> None:
+        """It need not emit an error for what it raises."""
+
+        class Own(stt.STT[Any]):
+            def __init__(self) -> None:
+                super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
+
+            async def _recognize_impl(self, buffer: Any, **options: Any) -> Any: ...
+
+            async def recognize(self, buffer: Any, **options: Any) -> Any:
+                raise APIStatusError("no", status_code=402)
+
+        with pytest.raises(APIStatusError):
+            await meter.wrap(Own()).recognize(frame())
+        assert meter.value("voxport_stt_errors_total", error="quota", recoverable="false", mode="batch") == 1
+
+    async def test_may_be_closed_twice(self, http: CustomHTTPSTTAdapter, service: Service, meter: Meter) -> None:
+        wrapper = meter.wrap(http)
+        await wrapper.aclose()
+        await wrapper.aclose()
+        service.answers = [(401, {})]
+        with pytest.raises(APIStatusError):
+            await http.recognize(frame())
+        assert meter.value("voxport_stt_errors_total") == 0, "it does not listen any more"
 
 
 class TestStreams:
@@ -223,6 +265,11 @@ class TestStreams:
         assert meter.value("voxport_stt_errors_total", error="auth", recoverable="false") == 1
         assert meter.value("voxport_stt_errors_total") == 1
         assert meter.value("voxport_stt_open_streams") == 0
+        (span,) = meter.spans.get_finished_spans()
+        assert span.attributes is not None
+        assert (span.attributes["error.type"], span.attributes["voxport.stt.outcome"]) == ("auth", "error")
+        assert not span.status.is_ok
+        assert (span.events, span.status.description) == ((), None)
 
     async def test_are_reported_while_they_run(
         self, streaming: Make, livekit_runtime: None, meter: Meter, monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from livekit.agents.llm.chat_context import MetricsMetadata
     from livekit.agents.voice.events import ConversationItemAddedEvent
 
-__all__ = ["STTWrapper", "answered_for_free", "unwrapped"]
+__all__ = ["STTWrapper", "answered_for_free", "in_recognize", "unwrapped"]
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,6 +38,11 @@ def answered_for_free() -> None:
     call = _call.get()
     if call is not None:
         call.free = True
+
+
+def in_recognize() -> bool:
+    """Whether what runs is part of a wrapper's ``recognize``, which emits an ``error`` for whatever it raises."""
+    return _call.get() is not None
 
 
 class STTWrapper(stt.STT[Any]):

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
 from prometheus_client import CollectorRegistry
 
-from .base import STTWrapper
+from .base import STTWrapper, in_recognize
 from .error_classes import error_class
 from .instruments import Instruments
 from .metered_stream import MeteredStream
@@ -68,9 +68,11 @@ class MeteredSTTAdapter(STTWrapper):
         self.on("error", self._on_error)
 
     async def aclose(self) -> None:
-        await super().aclose()
-        self.off("metrics_collected", self._on_metrics)
-        self.off("error", self._on_error)
+        try:
+            await super().aclose()
+        finally:
+            self.off("metrics_collected", self._on_metrics)
+            self.off("error", self._on_error)
 
     # ------------------------------------------------------------------ recordings
 
@@ -100,7 +102,8 @@ class MeteredSTTAdapter(STTWrapper):
             kind = error_class(error)
             span.set_attribute("error.type", kind)
             span.set_status(trace.StatusCode.ERROR)
-            self._count_error(error, "batch", recoverable=False)
+            if not in_recognize():  # else whoever retries says whether it was recovered from
+                self._count_error(error, "batch", recoverable=False)
             raise
         finally:
             _in_batch.reset(token)
@@ -145,7 +148,7 @@ class MeteredSTTAdapter(STTWrapper):
     def _on_error(self, event: Any) -> None:
         if not isinstance(event, stt.STTError):
             return
-        mode: Mode = "batch" if _in_batch.get() else "stream"
+        mode: Mode = "batch" if _in_batch.get() or in_recognize() else "stream"
         self._count_error(event.error, mode, recoverable=event.recoverable)
         self._count_stats(mode)
 

@@ -16,6 +16,7 @@ from opentelemetry import trace
 
 from ..stt.ticker import ticker
 from .audio_clock import ClockedStream
+from .error_classes import error_class
 from .instruments import Instruments
 from .ledger import Ledger
 
@@ -104,8 +105,9 @@ class MeteredStream(ClockedStream):
         except StopAsyncIteration:
             self._finish("ok")
             raise
-        except Exception:
+        except Exception as error:
             if not self._over:
+                self._span.set_attribute("error.type", error_class(error))
                 self._span.set_status(trace.StatusCode.ERROR)
             self._finish("error")
             raise
