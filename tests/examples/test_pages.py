@@ -120,6 +120,40 @@ def test_the_arguments_of_a_language_model_are_those_on_the_page() -> None:
     assert sorted(named) == sorted(set(inspect.signature(CustomHTTPLLMAdapter).parameters))
 
 
+# ------------------------------------------------------------------ docs/tts.md
+
+
+async def test_the_voices_of_their_page_speak(server: str, tmp_path: Path, keys: None) -> None:
+    """What a page of `tests/tts` builds, here with a server behind it."""
+    socket = server.replace("http", "ws", 1)
+    places = {
+        "https://speech.corp.example/speak": f"{server}/v1/tts",
+        '"anna"': '"en-us"',
+        "http://localhost:8880/v1": f"{server}/v1",
+        '"kokoro"': '"espeak-ng"',
+        '"af_heart"': '"alloy"',
+        "ws://localhost:8000": socket,
+        '"wss://api.deepgram.com"': f'"{socket}/v1/speak", vendor="deepgram"',
+        "./corp.yaml": str(tmp_path / "corp.yaml"),
+    }
+    page = Notebook("docs/tts.md")
+    for name in page.save_files(tmp_path):
+        assert name == "corp.yaml"
+    names: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    try:
+        for place, code, _ in page.steps():
+            for there, here in places.items():
+                code = code.replace(there, here)
+            await run(code, place, names)
+        for name in ("in_house", "kokoro", "deepgram", "voice"):
+            async with names[name].synthesize("We open at nine.") as speech:
+                seconds[name] = (await speech.collect()).duration
+    finally:
+        await close(names)
+    assert all(0.6 < length < 3 for length in seconds.values()), seconds
+
+
 # ------------------------------------------------------------------ docs/testing.md
 
 TESTING = Notebook("docs/testing.md")
