@@ -545,6 +545,20 @@ class TestFailure:
         error, _ = await refusal(CustomHTTPLLMAdapter(server.url, KEY, request_timeout=0.1), options=once)
         assert type(error) is APITimeoutError
 
+    async def test_closing_the_adapter_breaks_off_what_is_being_answered(self, serve: Serve) -> None:
+        """Also one that has not begun: it would be waited for until it times out."""
+        server = await serve(streams(delta("Half"), 30.0), streams(30.0))
+        async with CustomHTTPLLMAdapter(server.url) as adapter:
+            begun = adapter.chat(chat_ctx=context(), conn_options=FAST)
+            assert (await anext(begun)).delta is not None
+            waiting = adapter.chat(chat_ctx=context(), conn_options=FAST)
+            while len(server.bodies) < 2:
+                await asyncio.sleep(0.001)
+        for stream in (begun, waiting):
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+        assert len(server.bodies) == 2
+
     @pytest.mark.parametrize("said", [(), ("Half a sen",)], ids=["before-output", "after-output"])
     async def test_closing_the_stream_closes_the_request(self, serve: Serve, said: tuple[str, ...]) -> None:
         began, gone = asyncio.Event(), asyncio.Event()

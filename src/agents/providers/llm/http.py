@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields
@@ -143,6 +144,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._max_response_bytes = positive_count(max_response_bytes, setting="max_response_bytes")
         self._sessions = SessionSource(http_session)
+        self._streams: weakref.WeakSet[CustomHTTPLLMStream] = weakref.WeakSet()
         self._told_of: set[str] = set()
         self.stats = LLMStats()
         self._protocol.check(self._settings())
@@ -227,7 +229,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
             "extra": extra,
             "headers": headers,
         }
-        return CustomHTTPLLMStream(
+        stream = CustomHTTPLLMStream(
             self,
             chat_ctx=chat_ctx,
             tools=tools or [],
@@ -235,6 +237,8 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
             ask=ask,
             settings=self._settings(headers),
         )
+        self._streams.add(stream)
+        return stream
 
     async def _send_messages(self, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
         """Ask the model; override this as an async generator for a format of your own.
@@ -296,8 +300,10 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
                     break
 
     async def aclose(self) -> None:
-        """Close the connections, unless the session was given."""
+        """Break off what is being answered, and close the connections, unless the session was given."""
         await super().aclose()
+        for stream in list(self._streams):
+            await stream.aclose()
         await self._sessions.aclose()
 
     @property
