@@ -30,7 +30,7 @@ from agents.providers.wrappers.instruments import INSTRUMENTS, Instruments
 from agents.providers.wrappers.metered import MeteredSTTAdapter
 from agents.providers.wrappers.retryable import RetryableSTTAdapter
 
-from .conftest import KEY, QUICK, Make, Service, five_words, frame, frames_of, transcribe
+from .conftest import KEY, QUICK, Make, Service, collect, five_words, frame, frames_of, transcribe
 
 DOCS = Path(__file__).parents[2] / "docs"
 DASHBOARD = DOCS / "grafana" / "voxport.json"
@@ -292,6 +292,21 @@ class TestStreams:
         value = meter.value
         assert value("voxport_stt_audio_seconds_total") == pytest.approx(0.5 + speech.duration, abs=0.01)
         assert value("voxport_stt_finals_total") == value("voxport_stt_final_latency_seconds_count")
+
+    async def test_that_find_a_connection_open_tell_no_time_to_connect(
+        self, oracle: OracleServer, meter: Meter
+    ) -> None:
+        adapter = CustomWebSocketSTTAdapter(oracle.url, KEY, vendor="deepgram")
+        wrapper = meter.wrap(adapter)
+        metrics = collect(wrapper, "metrics_collected")
+        wrapper.prewarm()
+        assert adapter._prewarmed is not None
+        await adapter._prewarmed
+        await transcribe(wrapper.stream(conn_options=QUICK), speak([2], 24000, tail_ms=600))
+        reused = [m.connection_reused for m in metrics if m.connection_reused or m.acquire_time]
+        assert reused == [True]
+        assert meter.value("voxport_stt_connect_seconds_count") == 0
+        await wrapper.aclose()
 
     async def test_can_be_measured_twice(self, streaming: Make, livekit_runtime: None, meter: Meter) -> None:
         other = Meter()

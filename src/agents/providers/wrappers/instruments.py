@@ -83,7 +83,7 @@ INSTRUMENTS: dict[str, Instrument] = {
             "voxport_stt_connect_seconds",
             "histogram",
             _COMMON,
-            "To open a connection, as the stream reports it.",
+            "To open a connection, as the stream reports it; one that was open already does not count.",
             _DELAYS,
         ),
         Instrument(

@@ -140,7 +140,8 @@ class MeteredSTTAdapter(STTWrapper):
         if not isinstance(metrics, STTMetrics) or not (metrics.acquire_time > 0 or metrics.connection_reused):
             return
         labels = self._labels("stream")
-        self._instruments.record("voxport_stt_connect_seconds", labels, metrics.acquire_time)
+        if not metrics.connection_reused:
+            self._instruments.record("voxport_stt_connect_seconds", labels, metrics.acquire_time)
         self._connections += 1
         if self._connections > self._streams_opened and self._read_stats() is None:
             self._instruments.add("voxport_stt_reconnects_total", labels)
