@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
+from agents.providers.stt.direct import DirectStream
 from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.testing import Behaviour, OracleServer, Refusal, speak
@@ -313,6 +314,69 @@ class TestStreams:
         wrapper = other.wrap(meter.wrap(streaming()))
         await transcribe(wrapper.stream(conn_options=QUICK), five_words())
         assert meter.value("voxport_stt_finals_total") == other.value("voxport_stt_finals_total") == 2
+
+
+class Told(DirectStream):
+    """Says what it is told."""
+
+    def _accept_frame(self, frame: Any) -> None: ...
+
+    def _accept_flush(self) -> None: ...
+
+    async def _run(self) -> None:
+        await asyncio.Event().wait()
+
+    def say(self, kind: stt.SpeechEventType, end_time: float = 0.0) -> None:
+        data = stt.SpeechData(language="en", text="so", end_time=end_time)  # type: ignore[arg-type]
+        self._emit(stt.SpeechEvent(kind, alternatives=[data]))
+
+
+class Teller(stt.STT[Any]):
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
+
+    async def _recognize_impl(self, buffer: Any, **options: Any) -> Any: ...
+
+    def stream(self, *, conn_options: Any = None, **options: Any) -> Told:
+        return Told(stt=self, conn_options=conn_options)
+
+
+class TestTheAnswerToAFlush:
+    """An agent may flush more than once before the vendor answers."""
+
+    @pytest.mark.parametrize(
+        ("ends", "latencies"),
+        [
+            ([0.0], [0.5]),
+            ([0.9], [0.5]),
+            ([0.9, 1.9], [0.5, 0.3]),
+            ([0.9, 0.95, 1.9], [0.5, 0.5, 0.3]),
+            ([1.9], [0.3]),
+        ],
+        ids=["no_times", "the_first", "one_each", "in_two_parts", "the_second"],
+    )
+    async def test_is_measured_from_the_one_that_asked(
+        self, ends: list[float], latencies: list[float], meter: Meter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 100.0
+        monkeypatch.setattr("agents.providers.wrappers.metered_stream._now", lambda: now)
+        wrapper = meter.wrap(Teller())
+        async with wrapper.stream() as stream:
+            inner: Any = stream.wrapped_stream  # type: ignore[attr-defined]
+            inner.say(stt.SpeechEventType.INTERIM_TRANSCRIPT)
+            await stream.__anext__()
+            for _ in range(2):
+                stream.push_frame(frame(1.0))
+                stream.flush()
+                stream.flush()
+                now += 0.2
+            now += 0.1
+            for end in ends:
+                inner.say(stt.SpeechEventType.FINAL_TRANSCRIPT, end)
+                await stream.__anext__()
+        value = meter.value
+        assert value("voxport_stt_final_latency_seconds_count", since="flush") == len(latencies)
+        assert value("voxport_stt_final_latency_seconds_sum", since="flush") == pytest.approx(sum(latencies))
 
 
 class Sink:

@@ -29,8 +29,18 @@ _MADE_UP_SECONDS = 0.002
 
 _SLACK_SECONDS = 0.05
 
+_PENDING_FLUSHES = 16  # of a vendor that answers none
+
 _REPORT_SECONDS = 30.0
 """Whoever draws a graph looks at minutes."""
+
+
+class _Flush(NamedTuple):
+    """A flush that may not have been answered: when it came, at which position of the audio, in mid-utterance."""
+
+    at: float
+    position: float
+    in_utterance: bool
 
 
 class _Utterance(NamedTuple):
@@ -80,7 +90,7 @@ class MeteredStream(ClockedStream):
         self._announced: float | None = None  # when START came
         self._heard = False  # an interim of this utterance came
         self._ever_heard = False
-        self._flushed: tuple[float, float, bool] | None = None  # when, at which position, in mid-utterance
+        self._flushes: list[_Flush] = []
         instruments.add("voxport_stt_open_streams", self._opened_as)
         self._ticker.add(self._report, every=_REPORT_SECONDS)
 
@@ -95,7 +105,8 @@ class MeteredStream(ClockedStream):
         self._note_flush()
 
     def _note_flush(self) -> None:
-        self._flushed = (_now(), self.position, self._heard or self._announced is not None)
+        open_now = self._heard or self._announced is not None
+        self._flushes = [*self._flushes[-_PENDING_FLUSHES:], _Flush(_now(), self.position, open_now)]
 
     # ------------------------------------------------------------------ what comes out
 
@@ -138,7 +149,6 @@ class MeteredStream(ClockedStream):
 
     def _on_final(self, event: stt.SpeechEvent) -> None:
         latency, since = self._latency(event)
-        self._flushed = None
         if event.alternatives and event.alternatives[0].text.strip():
             labels = self._labels()
             self._finals += 1
@@ -153,19 +163,22 @@ class MeteredStream(ClockedStream):
         """Seconds to the FINAL, and since what: a flush that asked for it, else the end of speech where known."""
         end = event.alternatives[0].end_time if event.alternatives else 0.0
         position = end - self._base if end > 0 else None
-        if self._flushed is not None:
-            at, flushed_position, open_then = self._flushed
-            asked_for = (
-                position <= flushed_position + _SLACK_SECONDS
-                if position is not None
-                else open_then or not self._ever_heard
-            )
-            if asked_for:
-                return _now() - at, "flush"
+        asked_at = self._asked_at(position) if self._flushes else None
+        if asked_at is not None:
+            return _now() - asked_at, "flush"
         if event.speech_end_time is not None:
             return max(time.time() - event.speech_end_time, 0.0), "speech"
         spoken = self.when_ended(position) if position is not None else None
         return (None, "") if spoken is None else (max(_now() - spoken, 0.0), "speech")
+
+    def _asked_at(self, position: float | None) -> float | None:
+        """When a FINAL for speech up to *position* was asked for by a flush, if one did."""
+        if position is not None:  # flushes of audio before that are answered, if ever, by an earlier one
+            self._flushes = [flush for flush in self._flushes if position <= flush.position + _SLACK_SECONDS]
+            return self._flushes[0].at if self._flushes else None
+        first, *others = self._flushes
+        self._flushes = [flush for flush in others if flush.position > first.position + _SLACK_SECONDS]
+        return first.at if first.in_utterance or not self._ever_heard else None
 
     def _begin_anew(self) -> None:
         self._heard = False
