@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from agents.providers.cli.wire import Wiretap
+from agents.providers.profiles import Profile
+from agents.providers.protocol import HttpResponse, Pcm, Settings
+from agents.providers.vendors import find_vendor
+
 from .conftest import LINE, Recording, Voxport
 
 KEY = "a-key-nobody-should-see"
+FINAL = {"event": "final", "text": "text"}
 WS, HTTP = "/v1/listen", "/v1/stt"
 PROFILE = """
 name: corp
@@ -79,6 +85,35 @@ def test_the_wire_shows_why_a_request_was_refused(
     result = voxport("transcribe", recording("a.wav"), *to)
     assert result.exit_code == 1
     assert re.search(r"^← 404 .*\n    Failure, permanent", result.stderr, re.MULTILINE)
+
+
+def test_the_wire_shows_no_credential_that_was_got_on_the_way() -> None:
+    lines: list[str] = []
+    steps = [
+        {"url": "${url}/login", "save": {"pass": "access_token"}},
+        {"url": "${url}/stt", "headers": {"X": "${saved.pass}"}, "body": {"json": {"with": "${saved.pass}"}}},
+    ]
+    prepare = [{"url": "https://acme.test/session", "save": {"ticket": "ticket"}}]
+    streaming = {"connect": "${url}?t=${saved.ticket}", "prepare": prepare, "results": {"rules": [FINAL]}}
+    batch = {"steps": steps, "result": {"text": "text"}}
+    profile = {"name": "acme", "title": "Acme", "streaming": streaming, "batch": batch}
+    vendor = Wiretap(lines.append).on(find_vendor(Profile.model_validate(profile)))
+    assert vendor.batch is not None and vendor.streaming is not None
+
+    flow = vendor.batch.recognise(Pcm(b"\0\0", 16000), Settings("https://acme.test"))
+    next(flow)
+    flow.send(HttpResponse(200, {}, b'{"access_token": "tok-4711-0815"}'))
+    with pytest.raises(StopIteration):
+        flow.send(HttpResponse(200, {}, b'{"text": "hi, tok-4711-0815"}'))
+    flow = vendor.streaming.prepare(Settings("wss://acme.test"))
+    next(flow)
+    with pytest.raises(StopIteration):
+        flow.send(HttpResponse(200, {}, b'{"ticket": "tic-4711-0815"}'))
+
+    assert "4711" not in "\n".join(lines)
+    assert '← 200 {"access_token": "***"}' in lines
+    assert '→ POST https://acme.test/stt {"with":"***"}' in lines
+    assert "→ connect wss://acme.test?t=***" in lines
 
 
 def test_the_wire_cannot_be_shown_of_a_configuration(

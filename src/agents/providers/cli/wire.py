@@ -8,14 +8,16 @@
         Partial 'what are' 0.17 to 0.54 s
 
 It is wrapped around the protocols, so it shows what an adapter's connection is asked to send and has received. The
-key, and whatever else the settings hold that is secret, is not shown.
+key is not shown, nor what else the settings hold that is secret, nor a credential that was got for it on the way.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from ..protocol import (
     BatchProtocol,
@@ -34,13 +36,14 @@ from ..protocol import (
     Verdict,
     WireMessage,
 )
-from ..redaction import safe_url
+from ..redaction import MASK, is_secret_name, safe_url
 from ..vendors import Vendor
 
 __all__ = ["Wiretap"]
 
 _SHOWN_CHARS = 400
 _INDENT = "    "
+_FIELD = re.compile(r'"([^"\\]+)"\s*:\s*"((?:[^"\\]|\\.){6,})"')
 
 
 class Wiretap:
@@ -51,6 +54,7 @@ class Wiretap:
         self._audio_messages = 0
         self._audio_bytes = 0
         self._audio_rate = 0
+        self._hidden: set[str] = set()
 
     def on(self, vendor: Vendor) -> Vendor:
         """*vendor*, listened in on."""
@@ -77,27 +81,55 @@ class Wiretap:
     def sent(self, messages: Sequence[WireMessage], settings: Settings) -> None:
         """Say what was sent beside audio."""
         for message in messages:
-            self.line(f"→ {_shown(message, settings)}")
+            self.line(f"→ {self._shown(message, settings)}")
 
     def heard(self, message: str | bytes, settings: Settings, meaning: Sequence[str]) -> None:
         """Say what was received, and what came of it."""
-        self.line(f"← {_shown(message, settings)}")
+        self.line(f"← {self._shown(message, settings)}")
         for told in meaning or ["(no rule is for it)"]:
-            self.line(_INDENT + settings.redact(told))
+            self.meant(told, settings)
 
+    def meant(self, told: str, settings: Settings) -> None:
+        """Say what came of something."""
+        self.line(_INDENT + self.plain(told, settings))
 
-def _shown(message: WireMessage, settings: Settings) -> str:
-    if not isinstance(message, str):
-        return f"{len(bytes(message))} bytes"
-    return settings.redact(message, limit=_SHOWN_CHARS) or "(an empty message)"
+    def asked(self, request: HttpRequest, settings: Settings) -> None:
+        """Say what was requested."""
+        body = request.body
+        told = ""
+        if isinstance(body, bytes):
+            is_json = len(body) <= _SHOWN_CHARS and body.startswith(b"{")
+            told = f" {self.plain(body.decode(errors='replace'), settings)}" if is_json else f", {len(body)} bytes"
+        elif body is not None:
+            told = ", a form of " + ", ".join(part.name for part in body)
+        self.line(f"→ {request.method} {self.plain(safe_url(request.url), settings)}{told}")
 
+    def answered(self, response: HttpResponse, settings: Settings) -> None:
+        """Say how a request was answered."""
+        try:
+            text = " ".join(response.body.decode().split())
+        except UnicodeDecodeError:
+            text = f"{len(response.body)} bytes"
+        self.line(f"← {response.status} {self.plain(text, settings)}".rstrip())
 
-def _shown_body(response: HttpResponse, settings: Settings) -> str:
-    try:
-        text = response.body.decode()
-    except UnicodeDecodeError:
-        text = f"{len(response.body)} bytes"
-    return f"← {response.status} {settings.redact(' '.join(text.split()), limit=_SHOWN_CHARS)}".rstrip()
+    def answered_with_credentials(self, response: HttpResponse) -> None:
+        """Say that a request was answered, and hide what the answer holds from now on."""
+        text = response.body.decode(errors="replace")
+        found = [value for _, value in _FIELD.findall(text)]
+        self._hidden.update(found or ([text.strip()] if text.strip() else []))
+        self.line(f"← {response.status}")
+
+    def plain(self, text: str, settings: Settings) -> str:
+        """*text* without credentials, and not too long."""
+        self._hidden.update(value for name, value in _FIELD.findall(text) if is_secret_name(name))
+        for value in sorted(self._hidden, key=len, reverse=True):
+            text = text.replace(value, MASK).replace(quote(value, safe=""), MASK)
+        return settings.redact(text, limit=_SHOWN_CHARS)
+
+    def _shown(self, message: WireMessage, settings: Settings) -> str:
+        if not isinstance(message, str):
+            return f"{len(bytes(message))} bytes"
+        return self.plain(message, settings) or "(an empty message)"
 
 
 def _told(event: Any) -> str:
@@ -134,7 +166,7 @@ class _TappedStreaming(StreamingProtocol):
         # what a preparing request is answered with is a credential: it is not shown
         preparing = self._inner.prepare(settings)
         request: ConnectRequest = yield from _tapped(preparing, self._tap, settings, answers=False)
-        self._tap.line(f"→ connect {settings.redact(safe_url(request.url))}")
+        self._tap.line(f"→ connect {self._tap.plain(safe_url(request.url), settings)}")
         return request
 
     def converse(self, settings: Settings) -> Conversation:
@@ -211,14 +243,14 @@ class _TappedBatch(BatchProtocol):
     def recognise(self, audio: Pcm, settings: Settings) -> Generator[Any, Any, Recognition]:
         self._settings = settings
         result: Recognition = yield from _tapped(self._inner.recognise(audio, settings), self._tap, settings)
-        self._tap.line(_INDENT + _told(result))
+        self._tap.meant(_told(result), settings)
         return result
 
     def failure(self, response: HttpResponse) -> Failure:
         failure = self._inner.failure(response)
         if self._settings is not None:
-            self._tap.line(_shown_body(response, self._settings))
-            self._tap.line(_INDENT + self._settings.redact(_told(failure)))
+            self._tap.answered(response, self._settings)
+            self._tap.meant(_told(failure), self._settings)
         return failure
 
     def judge_result(self, recognition: Recognition) -> Verdict | None:
@@ -243,17 +275,10 @@ def _tapped(flow: Generator[Any, Any, Any], tap: Wiretap, settings: Settings, *,
         except StopIteration as done:
             return done.value
         if isinstance(step, HttpRequest):
-            tap.line(f"→ {step.method} {settings.redact(safe_url(step.url))}{_told_body(step, settings)}")
+            tap.asked(step, settings)
         answer = yield step
         if isinstance(answer, HttpResponse):
-            tap.line(_shown_body(answer, settings) if answers else f"← {answer.status}")
-
-
-def _told_body(request: HttpRequest, settings: Settings) -> str:
-    if request.body is None:
-        return ""
-    if not isinstance(request.body, bytes):
-        return ", a form of " + ", ".join(part.name for part in request.body)
-    if len(request.body) <= _SHOWN_CHARS and request.body.startswith(b"{"):
-        return f" {settings.redact(request.body.decode(errors='replace'), limit=_SHOWN_CHARS)}"
-    return f", {len(request.body)} bytes"
+            if answers:
+                tap.answered(answer, settings)
+            else:
+                tap.answered_with_credentials(answer)
