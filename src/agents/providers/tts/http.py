@@ -212,7 +212,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             form = form_of(self.media_type, form)
         self.stats.connects += 1
         return decoded(
-            self._in_time(given_by(self._synthesize(text)), self.request_timeout), form, self.sample_rate
+            self._in_time(given_by(self._synthesize, text), self.request_timeout), form, self.sample_rate
         )
 
     def _in_time(self, pieces: AsyncGenerator[bytes, None], seconds: float) -> AsyncGenerator[bytes, None]:

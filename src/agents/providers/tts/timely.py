@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from inspect import isawaitable
 from typing import Any
@@ -60,12 +60,13 @@ async def timely(pieces: AsyncGenerator[bytes, None], first: float, each: float)
         await asyncio.gather(taking, return_exceptions=True)
 
 
-async def given_by(given: Any) -> AsyncGenerator[bytes, None]:
+async def given_by(ask: Callable[[str], Any], text: str) -> AsyncGenerator[bytes, None]:
     """What an override of ``_synthesize`` gives: pieces, or by ``return`` all of the audio at once.
 
     Raises:
         TypeError: it is neither.
     """
+    given = ask(text)
     if isawaitable(given):  # "async def" with a "return" in place of "yield"
         given = await given
     if isinstance(given, (bytes, bytearray, memoryview)):
