@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 DASHBOARD = DOCS / "grafana" / "voxport.json"
 DEEPGRAM = {"provider": "deepgram", "model": "default", "mode": "stream"}
 GENERIC = {"provider": "generic", "model": "unknown", "mode": "batch"}
+
+
+_JOB = """
+from agents.providers.wrappers.instruments import Instruments
+
+Instruments().add("voxport_stt_requests_total", ("vendor", "of-a-job", "batch", "ok"))
+"""
 
 
 class Meter:
@@ -533,6 +541,20 @@ class TestTheMetrics:
             in answer.body
         )
         assert answer.body.count(b"# TYPE voxport_stt_batch_seconds histogram") == 1
+
+    async def test_of_job_processes_are_served_by_the_worker_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """LiveKit's jobs run in processes of their own, and write to files when the worker is told where."""
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        job = await asyncio.create_subprocess_exec(sys.executable, "-c", _JOB)
+        assert await job.wait() == 0
+        answer = await telemetry.http_server.metrics(None)  # type: ignore[arg-type]
+        assert isinstance(answer.body, bytes)
+        assert (
+            b'voxport_stt_requests_total{mode="batch",model="of-a-job",outcome="ok",provider="vendor"} 1.0'
+            in answer.body
+        )
 
     def test_have_bounded_labels(self, registry: CollectorRegistry) -> None:
         instruments = [Instruments(registry) for _ in range(3)]
