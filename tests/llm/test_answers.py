@@ -243,10 +243,23 @@ class TestOtherThings:
         ],
     )
     def test_an_error_in_the_place_of_the_answer(self, error: dict[str, Any], verdict: Verdict) -> None:
-        for body in (json.dumps(error), json.dumps(error, indent=2), sse(chunk("Half"), json.dumps(error))):
+        for body in (
+            json.dumps(error),
+            json.dumps(error, indent=2),
+            json.dumps([error], indent=2),
+            sse(chunk("Half"), json.dumps(error)),
+        ):
             told = failure(read(body))
             assert told.message.startswith("the answer reports an error")
             assert told.verdict is verdict
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+    def test_numbers_that_are_none_spoil_nothing(self, number: str) -> None:
+        """Servers in Python write them, into logprobs for one, and OpenAI's client reads them."""
+        choice = f'{{"delta": {{"content": "Yes."}}, "logprobs": [{number}]}}'
+        answer = f'{{"choices": [{choice}], "usage": {{"x": {number}}}}}'
+        assert text(read(sse(answer))) == "Yes."
+        assert text(read(answer, protocol="json", kind="application/json")) == "Yes."
 
     def test_an_event_called_error_is_one_whatever_its_data(self) -> None:
         for data in ('{"message": "gone"}', "gone", '"gone"'):

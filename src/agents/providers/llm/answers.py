@@ -178,7 +178,7 @@ class AnswerReader(ChatReader):
     def _take(self, value: Any) -> Iterator[ChatEvent]:
         self._values += 1
         message = value if isinstance(value, dict) else {}
-        failure = reported_failure(message)
+        failure = reported_failure(_only(value))
         if failure is not None and self.settled:
             self.ended = True
             return
@@ -267,6 +267,13 @@ class AnswerReader(ChatReader):
     def _broken(self, error: Malformed) -> Failure:
         self._over = True
         return _failure(str(error), Verdict.PERMANENT if error.permanent else Verdict.TRANSIENT)
+
+
+def _only(value: Any) -> dict[str, Any]:
+    """The object that *value* is, or that is alone in it, as Google's errors are in the answer to a stream."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, dict) else {}
 
 
 def reported_failure(message: dict[str, Any]) -> Failure | None:

@@ -18,6 +18,10 @@ __all__ = ["Frames", "JsonBody", "JsonLines", "Malformed", "ServerSentEvents", "
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
+_NOT_STRICT = (b"\\u", b"NaN", b"Infinity")
+"""What orjson refuses and servers send: halves of surrogate pairs, where text is cut by UTF-16 units, and numbers that
+are none, as Python writes them into logprobs."""
+
 
 class Malformed(ValueError):
     """The body is not what it should be. The message says how, and quotes nothing of it.
@@ -247,9 +251,9 @@ def _decoded(data: bytes) -> Any:
         return orjson.loads(data)
     except ValueError:
         pass
-    if b"\\u" not in data:
+    if not any(sign in data for sign in _NOT_STRICT):
         raise Malformed("no JSON")
-    try:  # halves of surrogate pairs, which come where a server cuts text by UTF-16 units; orjson refuses them
+    try:
         return json.loads(data)
     except (ValueError, RecursionError):
         raise Malformed("no JSON") from None
