@@ -19,8 +19,8 @@ __all__ = ["Frames", "JsonBody", "JsonLines", "Malformed", "ServerSentEvents", "
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 _NOT_STRICT = (b"\\u", b"NaN", b"Infinity")
-"""What orjson refuses and servers send: halves of surrogate pairs, where text is cut by UTF-16 units, and numbers that
-are none, as Python writes them into logprobs."""
+"""What orjson refuses and servers send: halves of surrogate pairs, where text is cut by UTF-16 units, and numbers
+that are none, as Python writes them into logprobs."""
 
 
 class Malformed(ValueError):
