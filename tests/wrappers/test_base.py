@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, APIConnectionError, APIStatusError, stt
+from livekit.agents import Agent, AgentSession, APIConnectionError, APIError, APIStatusError, stt
 from livekit.agents.types import NOT_GIVEN, APIConnectOptions
 from livekit.agents.voice.io import AudioInput
 from prometheus_client import CollectorRegistry
@@ -20,6 +20,7 @@ from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.testing import OracleServer, Refusal, speak
 from agents.providers.wrappers.base import STTWrapper, unwrapped
 from agents.providers.wrappers.cached import CachedSTTAdapter
+from agents.providers.wrappers.failover import FailoverSTTAdapter
 from agents.providers.wrappers.metered import MeteredSTTAdapter
 from agents.providers.wrappers.retryable import RetryableSTTAdapter
 from agents.providers.wrappers.stream import StreamWrapper
@@ -27,12 +28,14 @@ from agents.providers.wrappers.stream import StreamWrapper
 from .conftest import KEY, QUICK, Make, Service, collect, finals, five_words, frame, frames_of, transcribe
 
 REGISTRY = CollectorRegistry()
-KINDS: dict[str, Callable[[stt.STT[Any]], STTWrapper]] = {
+KINDS: dict[str, Callable[[stt.STT[Any]], stt.STT[Any]]] = {
     "plain": STTWrapper,
     "cached": lambda inner: CachedSTTAdapter(inner, registry=REGISTRY),
     "retryable": lambda inner: RetryableSTTAdapter(inner, base_delay=0.0, max_delay=0.01),
     "metered": lambda inner: MeteredSTTAdapter(inner, registry=REGISTRY),
+    "failover": lambda inner: FailoverSTTAdapter([inner], on_failure="raise"),
 }
+WITH_FAILOVER = list(itertools.permutations(["cached", "retryable", "metered", "failover"]))
 ORDERS = [order for n in (1, 2, 3) for order in itertools.permutations(["cached", "retryable", "metered"], n)]
 
 
@@ -160,7 +163,38 @@ class TestInAnyOrder:
         assert (service.requests, [error.recoverable for error in errors]) == (1, [False])
 
 
-@pytest.mark.parametrize("order", [("plain",), ("cached", "metered", "retryable"), ("metered",)], ids=named)
+@pytest.mark.parametrize("order", WITH_FAILOVER, ids=named)
+async def test_with_failover_in_any_place_a_recording_is_asked_for_as_often_as_needed(
+    order: tuple[str, ...], http: CustomHTTPSTTAdapter, service: Service
+) -> None:
+    wrapper = nest(order, http)
+    outside, inside = collect(wrapper, "metrics_collected"), collect(http, "metrics_collected")
+    errors = collect(wrapper, "error")
+    service.answers = [(503, {}), "hello"]
+    for _ in range(2):  # the second time it is in the cache
+        assert (await wrapper.recognize(frame(), conn_options=QUICK)).alternatives[0].text == "hello"
+    assert (service.requests, len(outside), len(inside)) == (2, 1, 1)
+    assert errors
+    assert all(error.recoverable for error in errors)
+    service.answers = [(401, {})]
+    with pytest.raises(APIError) as raised:
+        await wrapper.recognize(frame(0.2), conn_options=QUICK)
+    assert (service.requests, raised.value.retryable, errors[-1].recoverable) == (3, False, False)
+    assert KEY not in f"{raised.value!r}"
+    await wrapper.aclose()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("plain",),
+        ("metered",),
+        ("cached", "metered", "retryable"),
+        ("failover", "retryable", "metered", "cached"),
+        ("metered", "cached", "failover", "retryable"),
+    ],
+    ids=named,
+)
 async def test_a_stream_says_every_word(
     order: tuple[str, ...], streaming: Make, livekit_runtime: None, oracle: OracleServer
 ) -> None:
@@ -176,6 +210,7 @@ async def test_a_stream_says_every_word(
     assert all(100.0 <= time < 103.0 for time in times)
     assert sum(m.acquire_time > 0 for m in metrics) == 1
     assert metrics == inside
+    await wrapper.aclose()
 
 
 async def test_a_wrapper_that_leaves_streams_alone_adds_nothing_to_them(streaming: Make) -> None:
@@ -300,5 +335,5 @@ async def test_an_agent_session_hears_through_wrappers(streaming: Make, livekit_
 
 async def test_what_is_no_recogniser_is_refused() -> None:
     for kind in KINDS.values():
-        with pytest.raises(ConfigurationError, match="not str"):
+        with pytest.raises(ConfigurationError, match="str"):
             kind("wss://vendor")  # type: ignore[arg-type]
