@@ -7,8 +7,6 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Any, Union
 
-import orjson
-
 from ..protocol import (
     Audio,
     Failure,
@@ -19,6 +17,7 @@ from ..protocol import (
     SynthesisEvent,
     SynthesisForm,
     Word,
+    decode_json,
 )
 from .fields import compile_condition
 from .paths import Getter, compile_first, compile_path
@@ -136,8 +135,8 @@ class SpeechProgram:
         if not isinstance(raw, str):
             return _audio(bytes(raw), memory)
         try:
-            message = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
+            message = decode_json(raw)
+        except ValueError as error:
             raise ProtocolError("not JSON") from error
         if type(message) is not dict:
             raise ProtocolError("not a JSON object")

@@ -17,6 +17,7 @@ from .chat import (
     TokenUsage,
     ToolCall,
 )
+from .decoding import decode_json
 from .events import (
     Event,
     Failure,
@@ -106,6 +107,7 @@ __all__ = [
     "Wait",
     "WireMessage",
     "Word",
+    "decode_json",
     "form_of",
     "is_audio",
     "is_page",

@@ -7,9 +7,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-import orjson
-
 from .audio import Pcm
+from .decoding import decode_json
 from .events import Failure, Usage, Word
 from .policy import Verdict, judge_status
 from .settings import Settings
@@ -73,8 +72,8 @@ class HttpResponse:
             ValueError: it is not JSON; the message says what it looks like instead.
         """
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
+            return decode_json(self.body)
+        except ValueError as error:
             head = self.body[:200].lstrip().lower()
             if not head:
                 kind = "an empty body"

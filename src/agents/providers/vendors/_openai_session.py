@@ -32,6 +32,7 @@ from ..protocol import (
     Usage,
     Verdict,
     WireMessage,
+    decode_json,
 )
 
 __all__ = ["RealtimeConversation"]
@@ -148,8 +149,8 @@ class RealtimeConversation(Conversation):
 
     def receive(self, message: str | bytes) -> Sequence[Event]:
         try:
-            event = orjson.loads(message)
-        except orjson.JSONDecodeError as error:
+            event = decode_json(message)
+        except ValueError as error:
             raise ProtocolError("not JSON") from error
         kind = event.get("type") if isinstance(event, dict) else None
         if not isinstance(kind, str):

@@ -28,6 +28,7 @@ from ..protocol import (
     Settings,
     Traits,
     Usage,
+    decode_json,
 )
 from ..protocol.batch import BatchFlow
 from . import Vendor, vendor_in_file
@@ -199,8 +200,8 @@ def _whole(response: HttpResponse) -> HttpResponse:
         if name != "data" or data == "[DONE]":
             continue
         try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
+            event = decode_json(data)
+        except ValueError as error:
             raise ValueError("an event of the answer is no JSON") from error
         if not isinstance(event, dict):
             raise ValueError("an event of the answer is no JSON object")
