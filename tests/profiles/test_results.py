@@ -15,6 +15,7 @@ from agents.providers.protocol import (
     Final,
     Finished,
     Flushed,
+    LazyWords,
     Partial,
     ProtocolError,
     Ready,
@@ -217,6 +218,13 @@ def test_what_is_no_json_object_is_refused(raw: str | bytes) -> None:
     talk = Talk([TEXT])
     with pytest.raises(ProtocolError):
         talk.program.read(raw, talk.memory)
+
+
+def test_a_final_whose_confidence_is_no_number_is_heard() -> None:
+    """Servers in Python write NaN where their recogniser has none."""
+    talk = Talk([{**TEXT, "confidence": "confidence"}])
+    raw = '{"text": "hello", "done": true, "confidence": NaN}'
+    assert talk.program.read(raw, talk.memory) == [Final("hello")]
 
 
 def test_rules_exist_by_option() -> None:
@@ -437,3 +445,56 @@ def test_an_error_without_a_message_shows_its_code() -> None:
 
 def test_errors_to_be_ignored_are() -> None:
     assert Talk([{"event": "error", "code": "c", "codes": {"W1": "ignore"}}]).hear({"c": "W1"}) == []
+
+
+WORDS = {"items": "best.words", "text": "w", "start": "s", "end": "e", "confidence": "c"}
+
+
+def word(text: Any, start: Any, end: Any) -> dict[str, Any]:
+    return {"w": text, "s": start, "e": end, "c": 0.5}
+
+
+@pytest.mark.parametrize("words", [WORDS, {**WORDS, "start": ["begin", "s"]}], ids=["plain", "of several paths"])
+def test_words_of_a_partial_are_read_when_somebody_looks(words: dict[str, Any]) -> None:
+    """They are the same words as those of a final; their times are known at once."""
+    rule = {"event": "transcript", "text": "best.text", "confidence": "best.c", "words": words, "final": "done"}
+    talk = Talk([rule], unit="ms")
+    items = [word("a", 500.0, 1000.0), word("b", 1000.0, 2000.0), word("c", 2000.0, 3000.0)]
+    message = {"best": {"text": "a b c", "c": 0.5, "words": items}}
+    (partial,) = talk.hear({**message, "done": False})
+    (final,) = talk.hear({**message, "done": True})
+    assert isinstance(partial, Partial)
+    assert isinstance(final, Final)
+    assert isinstance(partial.words, LazyWords)
+    assert (partial.words.start, partial.words.end) == (0.5, 3.0)
+    assert final.words == [Word("a", 0.5, 1.0, 0.5), Word("b", 1.0, 2.0, 0.5), Word("c", 2.0, 3.0, 0.5)]
+    assert list(partial.words) == final.words
+
+
+@pytest.mark.parametrize(
+    ("items", "texts"),
+    [
+        ([word(None, 1.0, 2.0), word("b", 2.0, 3.0)], ["b"]),
+        ([word("a", 1.0, 2.0), 7], ["a"]),
+        ([word("a", 1, 2), word("b", None, 3)], ["a", "b"]),
+        ([word(None, 1.0, 2.0)], []),
+        ([], []),
+    ],
+)
+def test_odd_words_of_a_partial_are_those_of_a_final(items: list[Any], texts: list[str]) -> None:
+    rule = {"event": "transcript", "text": "best.text", "confidence": "best.c", "words": WORDS, "final": "done"}
+    talk = Talk([rule])
+    heard = [talk.hear({"best": {"text": "x", "words": items}, "done": done})[0] for done in (False, True)]
+    read = [event.words for event in heard if isinstance(event, (Partial, Final))]
+    assert [list(words or ()) for words in read] == [read[1], read[1]]
+    assert [one.text for one in read[1] or ()] == texts
+
+
+def test_words_a_rule_leaves_out_stay_out_of_partials_too() -> None:
+    words = {"items": "words", "text": "w", "start": "s", "end": "e", "confidence": "c", "only": {"kind": "word"}}
+    talk = Talk([{"event": "partial", "text": "text", "words": words}])
+    items = [{**word("a", 1.0, 2.0), "kind": "word"}, {**word(".", 2.0, 2.0), "kind": "mark"}]
+    (partial,) = talk.hear({"text": "a.", "words": items})
+    assert isinstance(partial, Partial)
+    assert isinstance(partial.words, LazyWords)
+    assert (partial.words.end, [one.text for one in partial.words]) == (2.0, ["a"])

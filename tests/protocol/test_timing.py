@@ -71,43 +71,32 @@ class Reader:
         return [Word(item, index, index + 1) for index, item in enumerate(items) if isinstance(item, str)]
 
 
+def later(read: Reader, items: list[Any]) -> LazyWords:
+    return LazyWords(lambda: read(items), 0.0, 2.0)
+
+
 class TestLazyWords:
-    def test_the_first_and_the_last_are_had_without_the_others(self) -> None:
+    def test_its_times_are_had_without_any_word(self) -> None:
         read = Reader()
-        ends = LazyWords(read, ["a", "b", "c", "d"]).ends()
-        assert ends is not None
-        assert [word.text for word in ends] == ["a", "d"]
-        assert read.items_read == 2
-
-    def test_ends_that_are_no_words_are_left_out(self) -> None:
-        ends = LazyWords(Reader(), [None, "b", "c", 7]).ends()
-        assert ends is not None
-        assert [word.text for word in ends] == ["b", "c"]
-        assert LazyWords(Reader(), [None]).ends() is None
-
-    def test_one_word_is_first_and_last(self) -> None:
-        ends = LazyWords(Reader(), ["a"]).ends()
-        assert ends is not None
-        assert [word.text for word in ends] == ["a", "a"]
+        words = later(read, ["a", "b"])
+        assert (words.start, words.end, read.items_read) == (0.0, 2.0, 0)
 
     def test_it_is_a_sequence_that_is_read_once(self) -> None:
         read = Reader()
-        words = LazyWords(read, ["a", "b", None])
-        assert read.items_read == 0
+        words = later(read, ["a", "b", None])
         assert len(words) == 2
         assert [word.text for word in words[1:]] == ["b"]
         assert words == [Word("a", 0, 1), Word("b", 1, 2)]
         assert words != "ab"
         assert words[0] is words[0]
         assert repr(words) == repr(list(words))
-        assert words.ends() == (words[0], words[1])
         assert read.items_read == 3
 
 
 class TestWithWords:
     def deferred(self, read: Reader | None = None) -> WithWords:
         data = WithWords(language="en", text="a b")
-        data.words_later(LazyWords(read or Reader(), ["a", "b"]), ONE, 20.0, 0.0)
+        data.words_later(later(read or Reader(), ["a", "b"]), ONE, 20.0, 0.0)
         return data
 
     def test_nobody_looks_nothing_is_made(self) -> None:
@@ -125,7 +114,7 @@ class TestWithWords:
 
     def test_items_without_a_word_are_no_words(self) -> None:
         data = WithWords(language="en", text="a")
-        data.words_later(LazyWords(Reader(), [None]), ONE, 20.0, 0.0)
+        data.words_later(later(Reader(), [None]), ONE, 20.0, 0.0)
         assert data.words is None
 
     def test_it_is_equal_to_livekits_own(self) -> None:
@@ -141,7 +130,7 @@ class TestWithWords:
         assert dataclasses.replace(self.deferred(), text="x").words == ["a", "b"]
         assert dataclasses.asdict(self.deferred())["words"] == ["a", "b"]
         unpicklable = WithWords(language="en", text="a b")
-        unpicklable.words_later(LazyWords(lambda items: Reader()(items), ["a", "b"]), ONE, 20.0, 0.0)
+        unpicklable.words_later(later(Reader(), ["a", "b"]), ONE, 20.0, 0.0)
         assert pickle.loads(pickle.dumps(unpicklable)).words == ["a", "b"]
         given = WithWords(language="en", text="a", words=None)
         assert given.words is None

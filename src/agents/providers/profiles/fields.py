@@ -6,10 +6,11 @@ What is absent or of an absurd type becomes "the vendor did not say"; only a tra
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
-from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word
+from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word, decode_json
 from .paths import Getter, compile_first, compile_path, plain_steps
 from .results import Condition, Present, Rule, Words
 from .units import SCALES, number, seconds_reader
@@ -29,9 +30,13 @@ Predicate = Callable[[Any], Any]
 
 
 class WordReader(Protocol):
-    """Reads the words of a message; ``None`` where there is no list of them."""
+    """Reads the words of a message; ``None`` where there is no list of them.
 
-    def __call__(self, message: Any, lazily: bool = False) -> Sequence[Word] | None: ...
+    With *raw*, the message as it came, only their times are read now: to keep the text of a message until somebody
+    wants its words costs less than to keep all that was decoded from it.
+    """
+
+    def __call__(self, message: Any, /, raw: str | bytes | None = None) -> Sequence[Word] | None: ...
 
 
 def compile_condition(condition: Condition | None) -> Predicate | None:
@@ -82,20 +87,30 @@ def most_frequent_speaker(words: Sequence[Word]) -> str | None:
     return max(counts, key=counts.__getitem__) if counts else None
 
 
-def compile_words(words: Words, unit: str) -> WordReader:
-    """The words of a message; ``None`` where there is no list of them."""
+def compile_words(words: Words, unit: str, get_base: Getter | None = None) -> WordReader:
+    """The reader of *words* in the object *get_base* finds in a message; in the message itself without it."""
     get_items = compile_first(words.items)
     only = compile_condition(words.only)
     keys = _plain_keys(words)
     read = _words_by_key(keys, words, SCALES[unit]) if keys is not None else _words_by_getter(words, unit)
+    read_times = _times_by_key(keys, words, SCALES[unit]) if keys is not None else _times_of(read)
 
-    def read_words(message: Any, lazily: bool = False) -> Sequence[Word] | None:
-        items = get_items(message)
+    def find(base: Any) -> list[Any] | None:
+        items = get_items(base)
         if type(items) is not list:
             return None
-        if only is not None:
-            items = [item for item in items if only(item)]
-        return LazyWords(read, items) if lazily and items else read(items)
+        return items if only is None else [item for item in items if only(item)]
+
+    def read_later(raw: str | bytes) -> list[Word]:
+        message = decode_json(raw)
+        return read(find(message if get_base is None else get_base(message)) or [])
+
+    def read_words(base: Any, raw: str | bytes | None = None) -> Sequence[Word] | None:
+        items = find(base)
+        if items is None or raw is None or not items:
+            return None if items is None else read(items)
+        times = read_times(items[0], items[-1])
+        return read(items) if times is None else LazyWords(partial(read_later, raw), *times)
 
     return read_words
 
@@ -139,6 +154,32 @@ def _words_by_key(texts: list[str], words: Words, scale: float) -> Callable[[lis
         return found
 
     return read
+
+
+_TimesReader = Callable[[Any, Any], tuple[float | None, float | None] | None]
+"""From the first and the last item to where the one starts and the other ends; ``None`` where they do not tell."""
+
+
+def _times_by_key(texts: list[str], words: Words, scale: float) -> _TimesReader:
+    text_key, start_key, end_key = texts[0], words.start, words.end
+
+    def times(first: Any, last: Any) -> tuple[float, float] | None:
+        try:
+            start, end = first[start_key], last[end_key]
+            usual = type(first[text_key]) is type(last[text_key]) is str and type(start) is type(end) is float
+        except (LookupError, TypeError):
+            return None
+        return (start * scale, end * scale) if usual else None
+
+    return times
+
+
+def _times_of(read: Callable[[list[Any]], list[Word]]) -> _TimesReader:
+    def times(first: Any, last: Any) -> tuple[float | None, float | None] | None:
+        ends = read([first, last])
+        return (ends[0].start, ends[1].end) if len(ends) == 2 else None
+
+    return times
 
 
 def _careful_word(texts: list[str], words: Words, scale: float) -> Callable[[Any], Word | None]:
@@ -200,11 +241,13 @@ def _first_or_absent(paths: str | Sequence[str] | None) -> Getter:
 class SegmentReader(Protocol):
     """Reads the transcript fields a rule names out of a message, as a segment of the *kind* wanted.
 
+    With *raw*, the words are left for later: see :class:`WordReader`.
+
     Raises:
         ProtocolError: the text is missing, or is none.
     """
 
-    def __call__(self, message: Any, kind: type[AnySegment]) -> AnySegment: ...
+    def __call__(self, message: Any, kind: type[AnySegment], raw: str | bytes | None = None) -> AnySegment: ...
 
 
 def compile_segment(rule: Rule, unit: str) -> SegmentReader:
@@ -219,9 +262,9 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
     frequent = rule.speaker == "most frequent"
     get_speaker = _field(rule, "speaker") if not frequent else None
     name_speaker = _speaker_namer(rule.speaker_format)
-    read_words = compile_words(rule.words, unit) if rule.words is not None else None
+    read_words = compile_words(rule.words, unit, get_base) if rule.words is not None else None
 
-    def read(message: Any, kind: type[AnySegment]) -> AnySegment:
+    def read(message: Any, kind: type[AnySegment], raw: str | bytes | None = None) -> AnySegment:
         within = message if get_base is None else get_base(message)
         text = get_text(within)
         if type(text) is not str:
@@ -230,8 +273,7 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
         end = read_end(message) if read_end is not None else None
         if read_duration is not None and start is not None and (length := read_duration(message)) is not None:
             end = start + length
-        # partials come several times a second, and few callers want their words
-        words = read_words(within, kind is Partial) if read_words is not None else None
+        words = read_words(within, raw) if read_words is not None else None
         speaker = None
         if get_speaker is not None:
             speaker = name_speaker(get_speaker(message))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
-import orjson
-
 from ..protocol import (
     Event,
     Failure,
@@ -20,6 +18,7 @@ from ..protocol import (
     SpeechStarted,
     Usage,
     Verdict,
+    decode_json,
     judge_close,
     judge_status,
 )
@@ -41,13 +40,14 @@ Step = tuple[Union[Callable[[Any], Any], None], Apply, bool]
 class Memory:
     """What one connection must remember between two messages."""
 
-    __slots__ = ("reducer", "segments", "tokens", "totals")
+    __slots__ = ("raw", "reducer", "segments", "tokens", "totals")
 
     def __init__(self, reducer: PieceReducer | None) -> None:
         self.reducer = reducer
         self.tokens = TokenStream()
         self.segments = SlidingSegments()
         self.totals = (0.0, 0, 0)
+        self.raw: str | bytes = ""  # the message that is being read
 
     def close_utterance(self) -> list[Event]:
         """What reducers still hold back."""
@@ -105,11 +105,12 @@ class Program:
             event = self._literals[raw]()
             return [*memory.close_utterance(), event]
         try:
-            message = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
+            message = decode_json(raw)
+        except ValueError as error:
             raise ProtocolError("not JSON") from error
         if type(message) is not dict:
             raise ProtocolError("not a JSON object")
+        memory.raw = raw
         steps = self._any
         if self._get_case is not None:
             case = self._get_case(message)
@@ -216,7 +217,8 @@ def _compile_transcript(rule: Rule, results: Results) -> Apply:
                 final.ends_utterance = False
                 events += (final, SpeechEnded(final.end))
             return
-        partial = read(message, Partial)
+        # partials come several times a second and few callers want their words, but a reducer puts them together
+        partial = read(message, Partial, memory.raw if reducer is None else None)
         partial.stable = is_stable is not None and bool(is_stable(message))
         if reducer is not None:
             events += reducer.partial(partial, key)

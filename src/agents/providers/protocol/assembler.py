@@ -16,7 +16,7 @@ from livekit.agents.types import TimedString
 
 from .events import Event, Final, LazyWords, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
 from .repetition import repeated_prefix, tokens, without_overlap
-from .timing import WithWords, placed, timed_words
+from .timing import WithWords, placed, placed_span, timed_words
 
 __all__ = ["TranscriptAssembler"]
 
@@ -167,7 +167,7 @@ class TranscriptAssembler:
             text, words = fresh, _words_of(fresh, text, words)
         if not text:
             return self._retract()
-        out = self._speak(start)
+        out = [] if self.speaking else self._speak(start)
         self._interim = self._data(partial, text, *self._spoken(partial, start, end, sent), None, WithWords)
         if words is not None:
             self._interim.words_later(words, self._anchors, sent, self.offset)
@@ -227,7 +227,7 @@ class TranscriptAssembler:
         if self._said_before_drop:
             return []  # the beginning of something that was said; what is new begins with its text
         out = self.release_end()
-        out.extend(self._speak(self._time(event.at, sent)))
+        out.extend(self._speak(placed(event.at, self._anchors, sent)))
         return out
 
     def _stopped(self) -> list[SpeechEvent]:
@@ -328,36 +328,32 @@ class TranscriptAssembler:
 
     # ------------------------------------------------------------------ time
 
-    def _time(self, at: float | None, sent: float, *, ends: bool = False) -> float | None:
-        """*at* seconds of the connection on the stream's clock; ``None`` for times that cannot be."""
-        return placed(at, self._anchors, sent, ends=ends)
-
     def _span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
-        start, end = self._time(segment.start, sent), self._time(segment.end, sent, ends=True)
-        if (end is None or start is None) and (words := _ends_of(segment.words)):
-            start = self._time(words[0].start, sent) if start is None else start
-            end = self._time(words[1].end, sent, ends=True) if end is None else end
-        if start is not None and end is not None and start > end:
-            return None, None
-        return start, end
+        start, end = placed_span(segment.start, segment.end, self._anchors, sent)
+        if start is None or end is None:
+            first, last = self._words_span(segment, sent)
+            start = first if start is None else start
+            end = last if end is None else end
+            if start is None or end is None:
+                return start, end
+        return (start, end) if start <= end else (None, None)
 
     def _spoken(
         self, segment: Segment, start: float | None, end: float | None, sent: float
     ) -> tuple[float | None, float | None]:
         """From the first word to the last, where the vendor times words; a segment may reach into the silence."""
-        words = _ends_of(segment.words)
-        if words:
-            first, last = self._time(words[0].start, sent), self._time(words[1].end, sent, ends=True)
-            if first is not None and last is not None and first <= last:
-                return first, last
+        first, last = self._words_span(segment, sent)
+        if first is not None and last is not None and first <= last:
+            return first, last
         return start, end
 
-
-def _ends_of(words: Sequence[Word] | None) -> tuple[Word, Word] | None:
-    """The first and the last of *words*."""
-    if isinstance(words, LazyWords):
-        return words.ends()
-    return (words[0], words[-1]) if words else None
+    def _words_span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
+        words = segment.words
+        if words is None:
+            return None, None
+        if type(words) is LazyWords:
+            return placed_span(words.start, words.end, self._anchors, sent)
+        return placed_span(words[0].start, words[-1].end, self._anchors, sent) if words else (None, None)
 
 
 def _words_of(fresh: str, text: str, words: Sequence[Word] | None) -> Sequence[Word] | None:

@@ -41,32 +41,27 @@ class Word:
 
 
 class LazyWords(Sequence[Word]):
-    """Words that are read out of the vendor's items when somebody wants more than the first and the last.
+    """Words that are read when somebody wants more than where they begin and end.
 
     Args:
-        read: from items, of which there is at least one, to words; items it does not understand are left out.
+        read: gives the words; what it does not understand is left out.
+        start: of the first word, in seconds.
+        end: of the last word.
     """
 
-    __slots__ = ("_items", "_read", "_words")
+    __slots__ = ("_read", "_words", "end", "start")
 
-    def __init__(self, read: Callable[[list[Any]], list[Word]], items: list[Any]) -> None:
-        self._read = read
-        self._items = items
-        self._words: list[Word] | None = None
+    def __init__(self, read: Callable[[], list[Word]], start: float | None, end: float | None) -> None:
+        self._read: Callable[[], list[Word]] | None = read
+        self._words: list[Word] = []
+        self.start = start
+        self.end = end
 
     def _all(self) -> list[Word]:
-        if self._words is None:
-            self._words = self._read(self._items)
+        if self._read is not None:
+            self._words = self._read()
+            self._read = None
         return self._words
-
-    def ends(self) -> tuple[Word, Word] | None:
-        """The first and the last word; ``None`` when there is none."""
-        if self._words is None:
-            ends = self._read([self._items[0], self._items[-1]])
-            if len(ends) == 2:
-                return ends[0], ends[1]
-        words = self._all()
-        return (words[0], words[-1]) if words else None
 
     def __len__(self) -> int:
         return len(self._all())

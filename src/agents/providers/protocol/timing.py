@@ -12,7 +12,7 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr, TimedString
 
 from .events import Word
 
-__all__ = ["Anchors", "WithWords", "placed", "timed_words"]
+__all__ = ["Anchors", "WithWords", "placed", "placed_span", "timed_words"]
 
 _BEYOND = 0.5
 """Seconds: a time so far after the last audio sent is nonsense, one nearer is a rounding of the vendor."""
@@ -42,6 +42,18 @@ def placed(at: float | None, anchors: Anchors, sent: float, *, ends: bool = Fals
     if moment > sent:
         return sent if moment <= sent + _BEYOND else None
     return moment
+
+
+def placed_span(
+    start: float | None, end: float | None, anchors: Anchors, sent: float
+) -> tuple[float | None, float | None]:
+    """*start* and *end* of one stretch of audio, each as :func:`placed` has it."""
+    if len(anchors) == 1 and type(start) is float and type(end) is float and 0 <= start <= end:
+        connection, stream = anchors[0]
+        moment = stream + end - connection
+        if moment <= sent:  # which is so for nearly all
+            return stream + start - connection, moment
+    return placed(start, anchors, sent), placed(end, anchors, sent, ends=True)
 
 
 def timed_words(words: Sequence[Word], anchors: Anchors, sent: float, offset: float) -> list[TimedString]:
