@@ -10,6 +10,7 @@ acknowledged counts when a reconnect would have needed it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Final, Union
@@ -47,7 +48,7 @@ class ReplayBuffer:
     Args:
         sample_rate: Hz, of the audio that goes over the wire.
         keep_seconds: how much audio is kept at most, counted in audio and in age: audio pushed faster than real
-            time is not old yet.
+            time is not old yet. Age is known to within a second.
         form: the vendor's chunk sizes, kept when a chunk is cut in two by an acknowledgement.
     """
 
@@ -59,7 +60,10 @@ class ReplayBuffer:
         self._min_chunk = form.min_chunk_ms * sample_rate // 1000
         self._max_chunk = form.max_chunk_ms * sample_rate // 1000
         self._chunks: deque[Samples] = deque()  # without a gap from position _start to end
-        self._arrivals: deque[float] = deque()  # when each of them came
+        # when audio came, as (position, time), noted often enough to tell its age and no more
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._arrivals_apart = min(keep_seconds / 16, 1.0)
+        self._arrival_due = -math.inf
         self._start = 0
         self._next = 0  # index of the first chunk not sent yet; its position is sent
         self._flushes: list[int] = []  # positions, oldest first
@@ -72,8 +76,9 @@ class ReplayBuffer:
 
     def append(self, samples: Samples, now: float) -> None:
         """Add audio that arrived at *now* (seconds of any monotonic clock)."""
+        if now >= self._arrival_due:
+            self._note_arrival(now)
         self._chunks.append(samples)
-        self._arrivals.append(now)
         self.end += len(samples) // _BYTES_PER_SAMPLE
         if self.end - self._start > self._keep_samples:
             self._let_go(now)
@@ -85,21 +90,34 @@ class ReplayBuffer:
         """
         if self._next != len(self._chunks) or self._flushes_sent != len(self._flushes):
             return None
+        if now >= self._arrival_due:
+            self._note_arrival(now)
         position = self.end
         self._chunks.append(samples)
-        self._arrivals.append(now)
         self._next += 1
         self.end = self.sent = end = position + len(samples) // _BYTES_PER_SAMPLE
         if end - self._start > self._keep_samples:
             self._let_go(now)
         return position
 
+    def _note_arrival(self, now: float) -> None:
+        self._arrivals.append((self.end, now))
+        self._arrival_due = now + self._arrivals_apart
+        self._oldest_arrival()
+
+    def _oldest_arrival(self) -> float:
+        """When the first chunk came, or up to ``_arrivals_apart`` before; older notes are thrown away."""
+        arrivals = self._arrivals
+        while len(arrivals) > 1 and arrivals[1][0] <= self._start:
+            arrivals.popleft()
+        return arrivals[0][1]
+
     def _let_go(self, now: float) -> None:
-        oldest_kept = now - self._keep_seconds
+        oldest_kept = now - self._keep_seconds - self._arrivals_apart
         while (
             len(self._chunks) > 1
             and self.end - self._start > self._keep_samples
-            and self._arrivals[0] < oldest_kept
+            and self._oldest_arrival() < oldest_kept
         ):
             self._drop_first()
             if self._next:
@@ -109,7 +127,6 @@ class ReplayBuffer:
                 self.sent = self._start
 
     def _drop_first(self) -> None:
-        self._arrivals.popleft()
         self._start += len(self._chunks.popleft()) // _BYTES_PER_SAMPLE
 
     def _lose(self, position: int) -> None:
@@ -143,9 +160,11 @@ class ReplayBuffer:
         if position <= self.acknowledged:
             return
         self.acknowledged = position
-        while self._next and self._start + len(self._chunks[0]) // _BYTES_PER_SAMPLE <= position:
-            self._drop_first()
-            self._next -= 1
+        chunks, start, sent = self._chunks, self._start, self._next
+        while sent and (end := start + len(chunks[0]) // _BYTES_PER_SAMPLE) <= position:
+            chunks.popleft()
+            start, sent = end, sent - 1
+        self._start, self._next = start, sent
 
     def answered(self, position: int) -> None:
         """A final without times came when *position* had been sent.
@@ -210,8 +229,6 @@ class ReplayBuffer:
                 half = len(rest) // (2 * _BYTES_PER_SAMPLE) * _BYTES_PER_SAMPLE
                 chunks.appendleft(rest[half:])
                 rest = rest[:half]
-            else:
-                self._arrivals.popleft()
         chunks.appendleft(rest)
 
     def loud_seconds(self, peak: int) -> float:

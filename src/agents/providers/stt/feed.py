@@ -34,7 +34,8 @@ class AudioFeed:
         self.input_rate = input_rate
         self.channels = channels
         self.wire_rate = wire_rate
-        self._min_bytes = form.min_chunk_ms * wire_rate // 1000 * _BYTES_PER_SAMPLE
+        self._converts = channels > 1 or input_rate != wire_rate
+        self._min_bytes = max(form.min_chunk_ms * wire_rate // 1000, 1) * _BYTES_PER_SAMPLE
         self._max_bytes = max(form.max_chunk_ms * wire_rate // 1000, 1) * _BYTES_PER_SAMPLE
         self._pending: list[Samples] = []
         self._pending_bytes = 0
@@ -44,19 +45,21 @@ class AudioFeed:
 
     def push(self, frame: rtc.AudioFrame) -> Sequence[Samples]:
         """Take a frame of the feed's rate and channels; return the chunks that are complete with it."""
-        samples: bytes = frame.data.tobytes()
-        count = frame.samples_per_channel * self.channels * _BYTES_PER_SAMPLE
-        if len(samples) != count:  # LiveKit allows a buffer that is larger than the frame in it
-            samples = samples[:count]
-        if not samples:
-            return ()
-        if self.channels > 1:
-            samples = downmix(samples, self.channels)
-        if self._resampler is not None:
-            samples = self._resample(samples)
-        if not self._pending_bytes and self._min_bytes <= len(samples) <= self._max_bytes and samples:
+        data = frame.data
+        count = frame.samples_per_channel * self.channels
+        if len(data) != count:  # LiveKit allows a buffer that is larger than the frame in it
+            data = data[:count]
+        samples = data.tobytes()
+        if self._converts and samples:
+            samples = self._convert(samples)
+        if self._min_bytes <= len(samples) <= self._max_bytes and not self._pending_bytes:
             return (samples,)
         return self._join(samples)
+
+    def _convert(self, samples: bytes) -> bytes:
+        if self.channels > 1:
+            samples = downmix(samples, self.channels)
+        return samples if self._resampler is None else self._resample(samples)
 
     def flush(self) -> Sequence[Samples]:
         """The rest, however short: what was joined so far and what the resampler holds back."""
@@ -81,7 +84,7 @@ class AudioFeed:
         if samples:
             self._pending.append(samples)
             self._pending_bytes += len(samples)
-        if self._pending_bytes < max(self._min_bytes, 1):
+        if self._pending_bytes < self._min_bytes:
             return []
         whole = self._take_pending()
         if len(whole) <= self._max_bytes:
