@@ -257,6 +257,15 @@ class TestWhatIsNot:
         for value in (1, 2, 3, 1):
             await text_of(wrapper, frame(value=value))
         assert service.requests == 4
+        small = MemoryCache(max_bytes=200)  # two of these transcripts fit
+        wrapper = cached(http, cache=small)
+        for value in (1, 2, 3, 3, 1):
+            await text_of(wrapper, frame(value=value))
+        assert (service.requests, len(small)) == (8, 2)
+        service.answers, service.requests = ["hello " * 100], 4
+        assert len(await text_of(wrapper, frame(value=4))) == 600
+        assert (service.requests, len(small), wrapper.cache_stats.errors) == (5, 2, 0), "it fits at no time"
+        service.requests = 4
         brief = MemoryCache(ttl=1e-9)
         wrapper = cached(http, cache=brief)
         await text_of(wrapper, frame())
@@ -491,9 +500,24 @@ class TestACacheThatFails:
     def test_is_refused_when_it_is_none(self) -> None:
         with pytest.raises(ConfigurationError, match="MemoryCache or a RedisCache"):
             cached(Slow(), cache="redis://localhost")
-        for arguments in ({"max_entries": 0}, {"ttl": 0}):
-            with pytest.raises(ConfigurationError, match="must be"):
-                MemoryCache(**arguments)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("cache", "arguments"),
+        [
+            (MemoryCache, {"max_entries": 0}),
+            (MemoryCache, {"max_bytes": True}),
+            (MemoryCache, {"ttl": 0}),
+            (MemoryCache, {"ttl": "1h"}),
+            (RedisCache, {"ttl": float("inf")}),
+            (RedisCache, {"timeout": 0}),
+            (RedisCache, {"rest": -1}),
+        ],
+        ids=lambda value: getattr(value, "__name__", None) or str(value),
+    )
+    def test_is_refused_when_a_bound_makes_no_sense(self, cache: Any, arguments: dict[str, Any]) -> None:
+        place = ("redis://127.0.0.1",) if cache is RedisCache else ()
+        with pytest.raises(ConfigurationError, match=next(iter(arguments))):
+            cache(*place, **arguments)
 
 
 async def test_hits_and_misses_are_metered(http: CustomHTTPSTTAdapter, registry: CollectorRegistry) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..base import ConfigurationError
 from ..redaction import safe_url
 from ..transport.bounded import bounded
+from ..transport.checks import positive_count, positive_seconds
 
 __all__ = ["CacheUnavailable", "MemoryCache", "RedisCache", "TranscriptCache"]
 
@@ -32,21 +33,21 @@ class TranscriptCache(Protocol):
 
 
 class MemoryCache:
-    """In this process: the *max_entries* used last, none older than *ttl* seconds.
+    """In this process: the *max_entries* used last, of *max_bytes* in all, none older than *ttl* seconds.
 
     Raises:
         ConfigurationError: a bound is not positive, or ``cachetools`` is not installed.
     """
 
-    def __init__(self, *, max_entries: int = 1024, ttl: float = 3600.0) -> None:
-        _check_ttl(ttl)
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-            raise ConfigurationError(f"max_entries must be a whole number of at least 1, not {max_entries!r}")
+    def __init__(self, *, max_entries: int = 1024, max_bytes: int = 1 << 25, ttl: float = 3600.0) -> None:
+        self._max_entries = positive_count(max_entries, setting="max_entries")
+        self._max_bytes = positive_count(max_bytes, setting="max_bytes")
+        ttl = positive_seconds(ttl, setting="ttl")
         try:
             from cachetools import TTLCache
         except ImportError:
             raise ConfigurationError("MemoryCache needs cachetools: pip install cachetools") from None
-        self._kept: TTLCache[str, bytes] = TTLCache(max_entries, ttl)
+        self._kept: TTLCache[str, bytes] = TTLCache(self._max_bytes, ttl, getsizeof=len)
         self._lock = threading.Lock()  # jobs of one process may run on several event loops
 
     async def get(self, key: str) -> bytes | None:
@@ -55,8 +56,12 @@ class MemoryCache:
         return value
 
     async def set(self, key: str, value: bytes) -> None:
+        if len(value) > self._max_bytes:
+            return
         with self._lock:
             self._kept[key] = value
+            while len(self._kept) > self._max_entries:
+                self._kept.popitem()
 
     async def aclose(self) -> None:
         """Nothing to let go of; what is kept stays."""
@@ -79,7 +84,8 @@ class RedisCache:
         rest: seconds in which a server that could not be reached is not asked again.
 
     Raises:
-        ConfigurationError: *url* is no URL of Redis, or the package ``redis`` is not installed.
+        ConfigurationError: *url* is no URL of Redis, a time makes no sense, or the package ``redis`` is not
+            installed.
     """
 
     def __init__(
@@ -91,7 +97,9 @@ class RedisCache:
         timeout: float = 0.25,
         rest: float = 5.0,
     ) -> None:
-        _check_ttl(ttl)
+        self._milliseconds = max(round(positive_seconds(ttl, setting="ttl") * 1000), 1)
+        self._timeout = positive_seconds(timeout, setting="timeout")
+        self._rest = 0.0 if rest == 0 else positive_seconds(rest, setting="rest")
         try:
             import redis.asyncio
         except ImportError:
@@ -99,9 +107,6 @@ class RedisCache:
         self._redis = redis
         self._url = url
         self._prefix = prefix
-        self._milliseconds = max(round(ttl * 1000), 1)
-        self._timeout = timeout
-        self._rest = rest
         self._resting_until = 0.0
         # a client belongs to one event loop, and jobs of one process may run on several
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
@@ -150,8 +155,3 @@ class RedisCache:
         if client is None:
             client = self._clients[loop] = self._redis.asyncio.Redis.from_url(self._url, decode_responses=False)
         return getattr(client, command)
-
-
-def _check_ttl(ttl: float) -> None:
-    if not ttl > 0:
-        raise ConfigurationError(f"ttl must be seconds above 0, not {ttl!r}")
