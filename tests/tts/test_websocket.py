@@ -815,6 +815,17 @@ async def test_a_vendor_that_asks_for_patience_gets_it(asks_for: str, waits: boo
         assert server.attempts == (2 if waits else 1)
 
 
+async def test_patience_is_for_whatever_is_said_next() -> None:
+    """Also for a whole text, which is another stream with every attempt. A pause too long holds up nothing."""
+    refusals = [(429, {"Retry-After": "0.3"}), (429, {"Retry-After": "60"})]
+    async with VoiceServer(answers, refuse=refusals) as server, voice(server) as adapter:
+        before = time.monotonic()
+        with pytest.raises(APIStatusError):
+            await adapter.synthesize(TEXT, conn_options=TWICE).collect()
+        assert server.attempts == 2 and 0.3 <= time.monotonic() - before < 5
+        await said(adapter)
+
+
 async def test_nobody_there_is_a_connection_error() -> None:
     async with CustomWebSocketTTSAdapter("ws://127.0.0.1:9/", KEY) as adapter:
         with pytest.raises(APIConnectionError, match="refused"):

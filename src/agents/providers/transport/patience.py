@@ -10,7 +10,9 @@ __all__ = ["Patience"]
 
 
 class Patience:
-    """One answer's: LiveKit waits its interval and calls for the next attempt, which waits for the rest here.
+    """LiveKit waits its interval and calls for the next attempt, which waits for the rest here.
+
+    A voice has one for all it says, sentence by sentence; a language model one for each answer.
 
     Args:
         longest: seconds somebody would wait; a vendor that asks for more is not asked again.
@@ -27,6 +29,7 @@ class Patience:
             return
         if seconds > self._longest:
             error.retryable = False
+            return
         self._not_before = asyncio.get_running_loop().time() + seconds
 
     async def wait(self) -> None:

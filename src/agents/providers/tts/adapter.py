@@ -25,6 +25,7 @@ from ..transport.checks import (
     secret_key,
 )
 from ..transport.failures import api_error
+from ..transport.patience import Patience
 from ..transport.sessions import SessionSource
 from ..vendors import Vendor, find_vendor
 
@@ -117,9 +118,11 @@ class TTSAdapter(tts.TTS[Any]):
         vendor: the vendor found, and *protocol*: its protocol for this way of speaking.
         api_key, voice, model, language, headers, sample_rate, options, http_session: of the adapter.
         streaming: LiveKit's capability. It must be true: the framework acts on it.
+        patience: seconds of a pause the vendor may ask for.
 
     Attributes:
         stats: the counters.
+        patience: the pause the vendor asked for.
 
     Raises:
         ConfigurationError: something above cannot work; the message says what to change.
@@ -142,6 +145,7 @@ class TTSAdapter(tts.TTS[Any]):
         options: Mapping[str, Any] | None = None,
         http_session: aiohttp.ClientSession | None = None,
         streaming: bool = False,
+        patience: float,
     ) -> None:
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or not 8000 <= sample_rate <= 192000:
             raise ConfigurationError(f"sample_rate must be between 8000 and 192000 Hz, not {sample_rate!r}")
@@ -167,6 +171,7 @@ class TTSAdapter(tts.TTS[Any]):
         self._protocol = protocol
         self._sessions = SessionSource(http_session)
         self.stats = Stats()
+        self.patience = Patience(patience)
         self._adopt(settings)
 
     @property

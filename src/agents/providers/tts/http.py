@@ -99,6 +99,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
         connect_timeout: float = 10.0,
         read_timeout: float = 10.0,
     ) -> None:
+        self._request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         found, protocol = find_voice(vendor, "synthesis", url=endpoint_url)
         super().__init__(
             endpoint_url,
@@ -114,6 +115,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             sample_rate=sample_rate,
             options=options,
             http_session=http_session,
+            patience=self._request_timeout,
         )
         if media_type is not None:
             self.media_type = media_type
@@ -127,7 +129,6 @@ class CustomHTTPTTSAdapter(TTSAdapter):
                 f"media_type has a rate that is no number of Hz, or too many channels: {self.media_type!r}"
             )
         self._synthesis: SynthesisProtocol = protocol
-        self.request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._read_timeout = positive_seconds(read_timeout, setting="read_timeout")
         self._streams: weakref.WeakSet[HTTPSpeechStream] = weakref.WeakSet()
@@ -212,7 +213,7 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             form = form_of(self.media_type, form)
         self.stats.connects += 1
         return decoded(
-            self._in_time(given_by(self._synthesize, text), self.request_timeout), form, self.sample_rate
+            self._in_time(given_by(self._synthesize, text), self._request_timeout), form, self.sample_rate
         )
 
     def _in_time(self, pieces: AsyncGenerator[bytes, None], seconds: float) -> AsyncGenerator[bytes, None]:
@@ -228,9 +229,9 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             BadAudio: it is not what it said it was.
         """
         connect = min(self._connect_timeout, conn_options.timeout or self._connect_timeout)
-        longest = max(self.request_timeout, self._read_timeout)
+        longest = max(self._request_timeout, self._read_timeout)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.request_timeout
+        deadline = loop.time() + self._request_timeout
         self.stats.connects += 1
         answer = await open_answer(
             self._sessions.get(),

@@ -16,7 +16,6 @@ from livekit.agents.utils import shortuuid
 from ..base import ConfigurationError
 from ..protocol import Failure, Settings, Verdict
 from ..transport.failures import ConnectionFailed, failure_of_exception
-from ..transport.patience import Patience
 from ..transport.quoting import told
 from .adapter import failure_of_protocol, is_endless
 from .samples import BadAudio
@@ -47,7 +46,6 @@ class HTTPSpeechStream(tts.ChunkedStream):
     ) -> None:
         self._adapter = adapter
         self._settings = settings
-        self._patience = Patience(adapter.request_timeout)
         super().__init__(tts=adapter, input_text=text, conn_options=conn_options)
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
@@ -60,7 +58,7 @@ class HTTPSpeechStream(tts.ChunkedStream):
         )
         if not text.strip():
             return  # nothing to say, and LiveKit expects nothing
-        await self._patience.wait()
+        await self._adapter.patience.wait()
         adapter.stats.segments += 1
         adapter.stats.characters += len(text)
         try:
@@ -71,7 +69,7 @@ class HTTPSpeechStream(tts.ChunkedStream):
         if error is None:
             return
         heard = output_emitter.pushed_duration() > 0
-        self._patience.heed(error)
+        self._adapter.patience.heed(error)
         adapter.stats.count_failure(retryable=error.retryable, after_audio=heard)
         if heard:
             error.retryable = False

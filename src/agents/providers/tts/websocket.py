@@ -17,7 +17,6 @@ from ..protocol import Failure, Settings, StreamingSynthesisProtocol
 from ..redaction import Secret
 from ..transport.checks import positive_seconds
 from ..transport.failures import ConnectionFailed
-from ..transport.patience import Patience
 from ..transport.quoting import told
 from ..vendors import Vendor
 from .adapter import Stats, TTSAdapter, failure_of_protocol, find_voice
@@ -108,6 +107,7 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
             options=options,
             http_session=http_session,
             streaming=True,
+            patience=self._connect_timeout,
         )
         self.stats = StreamStats()
         self._pool = Pool(self._sessions, protocol, self._count_connect)
@@ -170,11 +170,10 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
         self._traits = tts._protocol.traits(self._settings)
         self._steps: list[Step] = []
         self._more = asyncio.Event()
-        self._patience = Patience(tts._connect_timeout)
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         """One attempt of LiveKit's. Raises `APIError`."""
-        await self._patience.wait()
+        await self._adapter.patience.wait()
         self._steps, self._more = [], asyncio.Event()
         reading = asyncio.get_running_loop().create_task(self._read_input(), name="voxport.voice.input")
         # the connection is made while the language model thinks
@@ -252,7 +251,7 @@ class WebSocketSynthesizeStream(tts.SynthesizeStream):
     def _error(self, failure: Failure, *, heard: bool) -> APIError:
         """LiveKit's error, counted. What a vendor quotes of the text is nobody else's business."""
         error = told(self._adapter._api_error(failure, self._settings), [self._pushed_text])
-        self._patience.heed(error)
+        self._adapter.patience.heed(error)
         self._adapter.stats.count_failure(retryable=error.retryable, after_audio=heard)
         if heard:
             error.retryable = False  # another attempt would say twice what was heard
