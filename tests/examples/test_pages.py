@@ -185,7 +185,7 @@ def pasted() -> list[Any]:
 
 
 @pytest.mark.parametrize(("file", "name"), pasted())
-async def test_the_pasted_pass(file: str, name: str, folder: Path, server: str) -> None:
+async def test_the_pasted_tests_pass(file: str, name: str, folder: Path, server: str) -> None:
     test = getattr(importlib.import_module(file), name)
     given = {"url": server} if "url" in inspect.signature(test).parameters else {}
     await test(**given)
