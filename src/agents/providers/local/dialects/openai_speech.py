@@ -16,6 +16,7 @@ from ..encoding import FORMATS, Encoder
 from ..synthesiser import SAMPLE_RATE, Voice, synthesise_stream
 from .base import Handler, RequestFailed
 from .openai_base import OpenAIDialect, json_body, sse, start_sse
+from .speech_body import check_text, send_body
 
 __all__ = ["SPEECH_MODELS", "VOICES", "OpenAISpeech"]
 
@@ -60,32 +61,19 @@ class OpenAISpeech(OpenAIDialect):
             first = await anext(encoded)  # an unknown voice fails here, while there still is a status to send
             if body.get("stream_format") == "sse":
                 return await _send_events(request, first, encoded, len(text))
-            response = web.StreamResponse(headers={"Content-Type": FORMATS[wanted].media_type})
-            await response.prepare(request)
-            await response.write(first)
-            async for piece in encoded:
-                await response.write(piece)
-            await response.write_eof()
-            return response
+            return await send_body(request, first, encoded, {"Content-Type": FORMATS[wanted].media_type})
         finally:
             await encoded.aclose()
 
     def _text(self, body: dict[str, Any]) -> str:
-        text, model = body.get("input"), body.get("model")
+        model = body.get("model")
         if model not in SPEECH_MODELS:
             raise RequestFailed(
                 404,
                 f"there is no model {model!r}; this server speaks with: {', '.join(SPEECH_MODELS)}",
                 "model_not_found",
             )
-        if not isinstance(text, str) or not text.strip():
-            raise RequestFailed(400, "'input' must be the text to say")
-        limit = self.services.options.max_text_chars
-        if len(text) > limit:
-            raise RequestFailed(
-                413, f"'input' has {len(text)} characters; this server says at most {limit} at once"
-            )
-        return text
+        return check_text(body.get("input"), self.services.options, name="input")
 
 
 def _voice(body: dict[str, Any]) -> Voice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from ..speech import Speech, SpeechForm
 from ..synthesiser import Voice
 from .base import RequestFailed
 
-__all__ = ["check_text", "send_speech"]
+__all__ = ["check_text", "send_body", "send_speech"]
 
 
 def check_text(value: object, options: ServerOptions, *, name: str = "text", limit: int | None = None) -> str:
@@ -33,15 +33,22 @@ async def send_speech(
     try:
         async with contextlib.aclosing(_coded(speech, text)) as pieces:
             first = await anext(pieces)
-            response = web.StreamResponse(headers={"Content-Type": speech.media_type, **headers})
-            await response.prepare(request)
-            await response.write(first)
-            async for piece in pieces:
-                await response.write(piece)
-            await response.write_eof()
-            return response
+            return await send_body(request, first, pieces, {"Content-Type": speech.media_type, **headers})
     finally:
         speech.close()
+
+
+async def send_body(
+    request: web.Request, first: bytes, rest: AsyncIterator[bytes], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer *request* with pieces as they are made."""
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    await response.write(first)
+    async for piece in rest:
+        await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 async def _coded(speech: Speech, text: str) -> AsyncGenerator[bytes, None]:
