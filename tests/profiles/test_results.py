@@ -459,15 +459,15 @@ def test_words_of_a_partial_are_read_when_somebody_looks(words: dict[str, Any]) 
     """They are the same words as those of a final; their times are known at once."""
     rule = {"event": "transcript", "text": "best.text", "confidence": "best.c", "words": words, "final": "done"}
     talk = Talk([rule], unit="ms")
-    items = [word("a", 500.0, 1000.0), word("b", 1000.0, 2000.0), word("c", 2000.0, 3000.0)]
-    message = {"best": {"text": "a b c", "c": 0.5, "words": items}}
+    items = [word(text, 1000.0 * n, 1000.0 * n + 500.0) for n, text in enumerate("abcd")]
+    message = {"best": {"text": "a b c d", "c": 0.5, "words": items}}
     (partial,) = talk.hear({**message, "done": False})
     (final,) = talk.hear({**message, "done": True})
     assert isinstance(partial, Partial)
     assert isinstance(final, Final)
     assert isinstance(partial.words, LazyWords)
-    assert (partial.words.start, partial.words.end) == (0.5, 3.0)
-    assert final.words == [Word("a", 0.5, 1.0, 0.5), Word("b", 1.0, 2.0, 0.5), Word("c", 2.0, 3.0, 0.5)]
+    assert (partial.words.start, partial.words.end) == (0.0, 3.5)
+    assert final.words == [Word(text, float(n), n + 0.5, 0.5) for n, text in enumerate("abcd")]
     assert list(partial.words) == final.words
 
 
@@ -479,6 +479,10 @@ def test_words_of_a_partial_are_read_when_somebody_looks(words: dict[str, Any]) 
         ([word("a", 1, 2), word("b", None, 3)], ["a", "b"]),
         ([word(None, 1.0, 2.0)], []),
         ([], []),
+        ([word(None, 1.0, 2.0), *[word("b", 2.0, 3.0)] * 4], ["b"] * 4),
+        ([*[word("a", 1.0, 2.0)] * 4, 7], ["a"] * 4),
+        ([word("a", 1, 2)] * 5, ["a"] * 5),
+        ([{"w": "a"}] * 5, ["a"] * 5),
     ],
 )
 def test_odd_words_of_a_partial_are_those_of_a_final(items: list[Any], texts: list[str]) -> None:
@@ -493,8 +497,8 @@ def test_odd_words_of_a_partial_are_those_of_a_final(items: list[Any], texts: li
 def test_words_a_rule_leaves_out_stay_out_of_partials_too() -> None:
     words = {"items": "words", "text": "w", "start": "s", "end": "e", "confidence": "c", "only": {"kind": "word"}}
     talk = Talk([{"event": "partial", "text": "text", "words": words}])
-    items = [{**word("a", 1.0, 2.0), "kind": "word"}, {**word(".", 2.0, 2.0), "kind": "mark"}]
-    (partial,) = talk.hear({"text": "a.", "words": items})
+    items = [{**word("a", 1.0, 2.0), "kind": "word"}] * 4 + [{**word(".", 2.0, 2.0), "kind": "mark"}]
+    (partial,) = talk.hear({"text": "a a a a.", "words": items})
     assert isinstance(partial, Partial)
     assert isinstance(partial.words, LazyWords)
-    assert (partial.words.end, [one.text for one in partial.words]) == (2.0, ["a"])
+    assert (partial.words.end, [one.text for one in partial.words]) == (2.0, ["a"] * 4)

@@ -24,6 +24,9 @@ __all__ = [
     "most_frequent_speaker",
 ]
 
+_FEW_WORDS = 4
+"""Fewer are read faster than it is noted how to read them later."""
+
 AnySegment = TypeVar("AnySegment", bound=Segment)
 Predicate = Callable[[Any], Any]
 """Its result is read as true or false."""
@@ -107,8 +110,10 @@ def compile_words(words: Words, unit: str, get_base: Getter | None = None) -> Wo
 
     def read_words(base: Any, raw: str | bytes | None = None) -> Sequence[Word] | None:
         items = find(base)
-        if items is None or raw is None or not items:
-            return None if items is None else read(items)
+        if items is None:
+            return None
+        if raw is None or len(items) < _FEW_WORDS:
+            return read(items)
         times = read_times(items[0], items[-1])
         return read(items) if times is None else LazyWords(partial(read_later, raw), *times)
 
