@@ -2,26 +2,46 @@
 
     python benchmarks/profile_cost.py
 
-Both turn Deepgram's messages into the same events; that they do is checked first. ``by hand`` is what a plugin
-would do: decode, look at the type, pick the fields, make every word, and trust that all is as it should be. A
-profile checks every type. ``words read`` also looks at all words of every event, as a caller may: a profile reads
-those of a partial only then, and LiveKit's session does not. The mix is what a stream gets in 3 s: one
-``SpeechStarted``, twelve interims of twelve words, one final. Best of many rounds, in turn.
+Two comparisons, both of Deepgram's messages:
+
+* *The events of a protocol.* ``by hand`` is the least a parser for one vendor can do: decode, look at the type,
+  pick the fields, make every word, and trust that all is as it should be. A profile checks every type. That both
+  give the same is checked first. ``words read`` also looks at all words of every event, as a caller may: a profile
+  reads those of a longer partial only then, from the text it kept, and LiveKit's session does not look.
+* *LiveKit's events.* ``plugin`` is the hand-written code there is: the parser of LiveKit's own plugin for
+  Deepgram, from the text of a message to the events. Beside it Voxport's profile and assembler, which also keep
+  the order of events, drop what is said twice and move times to the stream's clock.
+
+The mix is what a stream gets in 3 s: one ``SpeechStarted``, twelve interims of twelve words, one final. Best of
+many rounds, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
+from livekit.agents.stt import SpeechEvent
 
-from agents.providers.protocol import Event, Final, Partial, Settings, SpeechEnded, SpeechStarted, Word
+from agents.providers.protocol import (
+    Conversation,
+    Event,
+    Final,
+    Partial,
+    Settings,
+    SpeechEnded,
+    SpeechStarted,
+    Word,
+)
+from agents.providers.protocol.assembler import TranscriptAssembler
 from agents.providers.vendors import find_vendor
 
-Receive = Callable[[str], Sequence[Event]]
+Receive = Callable[[str], Sequence[Any]]
 
 
 def by_hand(message: str) -> Sequence[Event]:
@@ -104,11 +124,48 @@ def read_words(receive: Receive) -> Receive:
     def read(message: str) -> Sequence[Event]:
         events = receive(message)
         for event in events:
-            if isinstance(event, (Partial, Final)) and event.words:
-                _ = event.words[0]
+            data = event.alternatives[0] if isinstance(event, SpeechEvent) and event.alternatives else event
+            if words := getattr(data, "words", None):
+                _ = words[0]
         return events
 
     return read
+
+
+def plugin() -> Receive:
+    """LiveKit's plugin for Deepgram, from a message to the events it puts into its channel."""
+    from livekit.plugins.deepgram.stt import SpeechStream
+
+    heard: list[SpeechEvent] = []
+    options = SimpleNamespace(language="en-US", punctuate=True, smart_format=False)
+    stream: Any = SimpleNamespace(
+        _opts=options,
+        _event_ch=SimpleNamespace(send_nowait=heard.append),
+        _on_end_of_speech=lambda: None,
+        start_time_offset=0.0,
+    )
+
+    def receive(message: str) -> Sequence[SpeechEvent]:
+        heard.clear()
+        stream._speaking = True
+        SpeechStream._process_stream_event(stream, json.loads(message))
+        return heard
+
+    return receive
+
+
+def voxport(conversation: Conversation) -> Receive:
+    """Profile and assembler. Every message is said to be of a new connection, or it would be a repetition."""
+    assembler = TranscriptAssembler(language="en-US", announces_end=True)
+    origin = 0.0
+
+    def receive(message: str) -> Sequence[SpeechEvent]:
+        nonlocal origin
+        origin += 10.0
+        assembler.connected(origin)
+        return [out for event in conversation.receive(message) for out in assembler.accept(event, origin + 10.0)]
+
+    return receive
 
 
 def microseconds(receive: Receive, messages: Sequence[str], rounds: int) -> float:
@@ -123,6 +180,24 @@ def microseconds(receive: Receive, messages: Sequence[str], rounds: int) -> floa
     return best * 1e6
 
 
+def compare(left: tuple[str, Receive], right: tuple[str, Receive], rounds: int) -> None:
+    """Print a table: both sides, their ratio, and the same with all words read."""
+    heads = [f"{side:>10}" for side in (left[0], right[0], "ratio")]
+    print(f"{'microseconds':<20}{''.join(heads)}   words read:{''.join(heads)}")
+    sides = (left[1], right[1], read_words(left[1]), read_words(right[1]))
+    for name, messages in CASES.items():
+        times = [float("inf")] * len(sides)
+        for _ in range(5):  # in turn, so that a busy moment is nobody's own
+            times = [
+                min(t, microseconds(side, messages, rounds // 5)) for t, side in zip(times, sides, strict=True)
+            ]
+        one, other, one_words, other_words = times
+        print(
+            f"{name:<20}{one:>10.2f}{other:>10.2f}{other / one:>10.2f}              "
+            f"{one_words:>10.2f}{other_words:>10.2f}{other_words / one_words:>10.2f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A profile beside hand-written code, per message.")
     parser.add_argument("--rounds", type=int, default=400)
@@ -132,20 +207,14 @@ def main() -> None:
     conversation = protocol.converse(Settings(url="wss://api.deepgram.com/v1/listen"))
     for message in (STARTED, INTERIM, FINAL):
         assert list(conversation.receive(message)) == list(by_hand(message)), message
-    heads = [f"{side:>10}" for side in ("by hand", "profile", "ratio", "by hand", "profile", "ratio")]
-    print(f"{'microseconds':<20}{''.join(heads[:3])}   words read:{''.join(heads[3:])}")
-    for name, messages in CASES.items():
-        sides = (by_hand, conversation.receive, read_words(by_hand), read_words(conversation.receive))
-        times = [float("inf")] * len(sides)
-        for _ in range(5):  # in turn, so that a busy moment is nobody's own
-            times = [
-                min(t, microseconds(side, messages, rounds // 5)) for t, side in zip(times, sides, strict=True)
-            ]
-        hand, profile, hand_words, profile_words = times
-        print(
-            f"{name:<20}{hand:>10.2f}{profile:>10.2f}{profile / hand:>10.2f}              "
-            f"{hand_words:>10.2f}{profile_words:>10.2f}{profile_words / hand_words:>10.2f}"
-        )
+    print("From a message to the events of a protocol")
+    compare(("by hand", by_hand), ("profile", conversation.receive), rounds)
+    theirs, ours = plugin(), voxport(conversation)
+    for message in (INTERIM, FINAL):
+        words = [[e.alternatives[0].words for e in side(message) if e.alternatives] for side in (theirs, ours)]
+        assert words[0] == words[1], message
+    print("\nFrom a message to LiveKit's events")
+    compare(("plugin", theirs), ("Voxport", ours), rounds)
 
 
 if __name__ == "__main__":
