@@ -493,6 +493,21 @@ class TestFailure:
         shown = "".join(traceback.format_exception(caught.value)) + caplog.text
         assert "88121" not in shown and "passport" not in shown and KEY not in shown
 
+    async def test_instructions_are_not_told_and_hide_nothing_of_the_error(self, serve: Serve) -> None:
+        """They are long: three words of them are soon words of an error, too."""
+        rules = "Never stop in the middle of a word. The owner's private number is for the staff only."
+        server = await serve(streams('{"a', kind="application/json"), status(400, {"error": f"no: {rules[36:]}"}))
+        chat = context("Hello.")
+        chat.add_message(role="system", content=rules)
+        seen = []
+        async with CustomHTTPLLMAdapter(server.url) as adapter:
+            for _ in range(2):
+                with pytest.raises(APIError) as caught:
+                    await adapter.chat(chat_ctx=chat, conn_options=APIConnectOptions(max_retry=0)).collect()
+                seen.append(str(caught.value))
+        assert "breaks off in the middle of it" in seen[0]
+        assert "(no: ….)" in seen[1] and "staff" not in seen[1]
+
     async def test_retries_end(self, serve: Serve) -> None:
         server = await serve(status(503))
         error, _ = await refusal(CustomHTTPLLMAdapter(server.url, KEY))

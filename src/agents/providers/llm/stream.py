@@ -91,7 +91,7 @@ class CustomHTTPLLMStream(llm.LLMStream):
             error = self._api_error(failed.failure)
         except _TRANSPORT_ERRORS as raw:
             error = self._api_error(failure_of_exception(raw, self._settings, doing="waiting for the answer"))
-        error = told(error, self._said())
+        error = told(error, self._said(by_people=True), self._said(by_people=False))
         self._prepare_retry(error)
         try:
             raise error from None
@@ -125,14 +125,14 @@ class CustomHTTPLLMStream(llm.LLMStream):
         messages, _ = self._chat_ctx.to_provider_format("openai")
         return messages
 
-    def _said(self) -> Iterator[str]:
-        """What is in the conversation, and no error may repeat."""
+    def _said(self, *, by_people: bool) -> Iterator[str]:
+        """What is in the conversation, and no error may repeat: all but instructions, or these."""
         for item in self._chat_ctx.items:
-            if item.type == "message":
+            if item.type == "message" and by_people is (item.role in ("user", "assistant")):
                 yield item.text_content or ""
-            elif item.type == "function_call":
+            elif item.type == "function_call" and by_people:
                 yield item.arguments
-            elif item.type == "function_call_output":
+            elif item.type == "function_call_output" and by_people:
                 yield item.output
 
     async def _attend_override(self) -> None:

@@ -18,14 +18,17 @@ _WORD = re.compile(r"\w+")
 _RUN = 3
 """So many words of the text in a row are the text; fewer are words that anybody may use."""
 
+_LONG_RUN = 6
+"""The same for texts of which there is a lot, where three words are soon something one says in errors, too."""
+
 _TELLING_LETTERS = 4
 """A text of fewer words counts as a whole, if it has so many letters. So does a number of so many digits, and a
 piece of a script that has no spaces."""
 
 
-def told(error: APIError, said: Iterable[str]) -> APIError:
-    """*error* as it may be told: without the texts *said*, and never as one that LiveKit passes over."""
-    message = without_quotes(error.message, said)
+def told(error: APIError, said: Iterable[str], instructed: Iterable[str] = ()) -> APIError:
+    """*error* as it may be told: without the texts *said* and *instructed*, and not as one LiveKit passes over."""
+    message = without_quotes(without_quotes(error.message, said), instructed, run=_LONG_RUN)
     if isinstance(error, APIStatusError) and error.status_code == _CLIENT_CLOSED:
         plain = APIConnectionError(message, retryable=error.retryable)
         plain.retry_after = getattr(error, "retry_after", None)  # type: ignore[attr-defined]
@@ -34,18 +37,18 @@ def told(error: APIError, said: Iterable[str]) -> APIError:
     return error
 
 
-def without_quotes(message: str, said: Iterable[str]) -> str:
-    """*message* without what it repeats of the texts *said*: three words in a row are enough.
+def without_quotes(message: str, said: Iterable[str], *, run: int = _RUN) -> str:
+    """*message* without what it repeats of the texts *said*: *run* words in a row are enough.
 
     Case, signs and white space between words make no difference. The cost is that of searching the texts once for
     each word of the message, so it is for errors.
     """
     texts = [(text.strip(), _words(text)) for text in said]
     for text, words in texts:
-        if len(words) >= _RUN:
+        if len(words) >= run:
             message = message.replace(text, _ELLIPSIS)  # with the signs at its ends
     spoken = "\n".join(f" {' '.join(words)} " for _, words in texts)
-    for start, end in reversed(list(_quoted(list(_WORD.finditer(message)), f"\n{spoken}\n"))):
+    for start, end in reversed(list(_quoted(list(_WORD.finditer(message)), f"\n{spoken}\n", run))):
         message = message[:start] + _ELLIPSIS + message[end:]
     return message
 
@@ -54,17 +57,17 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _quoted(words: list[re.Match[str]], spoken: str) -> Iterator[tuple[int, int]]:
+def _quoted(words: list[re.Match[str]], spoken: str, run: int) -> Iterator[tuple[int, int]]:
     """Where in the message words of *spoken* stand, from the first to behind the last of each run."""
     plain = [word[0].lower() for word in words]
     marked = [_tells(word, spoken) for word in plain]
-    for size in range(1, _RUN + 1):
+    for size in range(1, run + 1):
         for first in range(len(plain) - size + 1):
-            run = " ".join(plain[first : first + size])
-            if size < _RUN:
-                quotes = len(run) >= _TELLING_LETTERS and f"\n {run} \n" in spoken
+            some = " ".join(plain[first : first + size])
+            if size < run:
+                quotes = len(some) >= _TELLING_LETTERS and f"\n {some} \n" in spoken
             else:  # what a message ends with may be cut in the middle of a word
-                quotes = f" {run}{' ' * (first + size < len(plain))}" in spoken
+                quotes = f" {some}{' ' * (first + size < len(plain))}" in spoken
             if quotes:
                 marked[first : first + size] = [True] * size
     begin: int | None = None
