@@ -25,7 +25,7 @@ from agents.providers.stt.direct import DirectStream
 from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.testing import Behaviour, OracleServer, Refusal, speak
-from agents.providers.wrappers.audio_clock import ClockedStream
+from agents.providers.wrappers.audio_clock import AudioClock
 from agents.providers.wrappers.cached import CachedSTTAdapter, MemoryCache
 from agents.providers.wrappers.error_classes import error_class
 from agents.providers.wrappers.instruments import INSTRUMENTS, Instruments
@@ -405,13 +405,13 @@ class Caller:
         self.now = 100.0
         monkeypatch.setattr("agents.providers.wrappers.audio_clock._now", lambda: self.now)
         self.sink: Any = Sink()
-        self.stream = ClockedStream(self.sink)
+        self.clock = AudioClock(self.sink)
 
     def speak(self, seconds: float, *, pace: float = 1.0, frame_seconds: float = 0.05) -> None:
         piece = frame(frame_seconds)
         for _ in range(round(seconds / frame_seconds)):
             self.now += frame_seconds * pace
-            self.stream.push_frame(piece)
+            self.clock.push_frame(piece)
 
 
 class TestTheAudioClock:
@@ -421,38 +421,38 @@ class TestTheAudioClock:
 
     @pytest.mark.parametrize("frame_seconds", [0.01, 0.05, 0.1])
     def test_knows_when_audio_was_pushed(self, caller: Caller, frame_seconds: float) -> None:
-        stream = caller.stream
-        assert stream.when_ended(0.0) is stream.when_began(0.0) is None
+        clock = caller.clock
+        assert clock.when_ended(0.0) is clock.when_began(0.0) is None
         caller.speak(5.0, frame_seconds=frame_seconds)
-        assert (caller.sink.frames, stream._base) == (round(5.0 / frame_seconds), 5.0)
-        assert stream.position == pytest.approx(5.0)
+        assert (caller.sink.frames, clock.base) == (round(5.0 / frame_seconds), 5.0)
+        assert clock.position == pytest.approx(5.0)
         for second in (0.5, 2.0, 2.47, 4.98, 5.0):
-            for asked in (stream.when_ended, stream.when_began):
+            for asked in (clock.when_ended, clock.when_began):
                 assert asked(second) == pytest.approx(100.0 + second, abs=frame_seconds)
-        assert stream.when_ended(6.0) is None
+        assert clock.when_ended(6.0) is None
 
     @pytest.mark.parametrize("pace", [0.0, 0.1], ids=["at_once", "ten_times"])
     def test_knows_when_a_recording_was_pushed(self, caller: Caller, pace: float) -> None:
         caller.speak(5.0, pace=pace)
         caller.now += 3.0
-        assert caller.stream.when_ended(2.47) == pytest.approx(100.0 + 2.47 * pace, abs=0.02)
-        assert caller.stream.when_began(2.47) == pytest.approx(100.0 + 2.47 * pace, abs=0.02)
+        assert caller.clock.when_ended(2.47) == pytest.approx(100.0 + 2.47 * pace, abs=0.02)
+        assert caller.clock.when_began(2.47) == pytest.approx(100.0 + 2.47 * pace, abs=0.02)
 
     def test_knows_on_which_side_of_a_gap_speech_was(self, caller: Caller) -> None:
         """The microphone is switched off at 5.1 s of audio and on again half a minute later."""
         caller.speak(5.1)
         caller.now += 30.0
-        assert caller.stream.when_ended(5.08) == pytest.approx(105.08, abs=0.05)
+        assert caller.clock.when_ended(5.08) == pytest.approx(105.08, abs=0.05)
         caller.speak(1.0)
-        assert caller.stream.when_ended(5.08) == pytest.approx(105.08, abs=0.05)
-        assert caller.stream.when_began(5.12) == pytest.approx(135.12, abs=0.05)
-        assert caller.stream.when_began(5.5) == pytest.approx(135.5, abs=0.05)
+        assert caller.clock.when_ended(5.08) == pytest.approx(105.08, abs=0.05)
+        assert caller.clock.when_began(5.12) == pytest.approx(135.12, abs=0.05)
+        assert caller.clock.when_began(5.5) == pytest.approx(135.5, abs=0.05)
 
     def test_forgets_what_is_long_ago(self, caller: Caller) -> None:
         caller.speak(200.0)
-        assert caller.stream.when_ended(1.0) is None
-        assert caller.stream.when_ended(199.0) is not None
-        assert len(caller.stream._marks) == 150
+        assert caller.clock.when_ended(1.0) is None
+        assert caller.clock.when_ended(199.0) is not None
+        assert len(caller.clock._marks) == 60
 
 
 class TestSpans:

@@ -8,14 +8,12 @@ from collections import deque
 from livekit import rtc
 from livekit.agents import stt
 
-from .stream import StreamWrapper
-
-__all__ = ["ClockedStream"]
+__all__ = ["AudioClock"]
 
 _now = time.monotonic
 
-_GRAIN_SECONDS = 0.2
-_KEPT_MARKS = 150  # 30 s of audio: transcripts are about what was said just now
+_GRAIN_SECONDS = 0.5
+_KEPT_MARKS = 60  # 30 s of audio: transcripts are about what was said just now
 _SLACK_SECONDS = 0.05
 
 
@@ -23,26 +21,32 @@ _Mark = tuple[int, float]
 """So many samples were pushed when it was so late."""
 
 
-class ClockedStream(StreamWrapper):
-    """Knows when each moment of its audio was pushed. Positions are seconds of audio since the first frame.
+class AudioClock:
+    """Knows when each moment of a stream's audio was pushed. Positions are seconds of audio since the first frame.
 
-    It looks at the time every 0.2 s of audio only; in between, audio is taken to have come steadily, and no slower
+    It looks at the time every 0.5 s of audio only; in between, audio is taken to have come steadily, and no slower
     than in real time. Where it stood still, whoever asks knows on which side: what ended was before the gap, and
     what began was after it.
 
     Args:
         inner: the stream that gets the frames.
+
+    Attributes:
+        base: the stream's ``start_time_offset`` at the first frame.
     """
 
+    __slots__ = ("_due", "_grain", "_inner", "_marks", "_push", "_rate", "_samples", "base")
+
     def __init__(self, inner: stt.RecognizeStream) -> None:
-        super().__init__(inner)
+        self._inner = inner
+        self._push = inner.push_frame
         self._rate = self._samples = self._due = self._grain = 0
         self._marks: deque[_Mark] = deque(maxlen=_KEPT_MARKS)
-        self._base = 0.0  # the stream's offset at the first frame
+        self.base = 0.0
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
-        self._inner.push_frame(frame)
-        # 20 to 100 frames a second are most of what it costs to measure a stream: no more is done here than this
+        """Hand *frame* on and count it. It is the only thing done for every frame."""
+        self._push(frame)
         self._samples = samples = self._samples + frame.samples_per_channel
         if samples >= self._due:
             if not self._rate:
@@ -54,7 +58,7 @@ class ClockedStream(StreamWrapper):
         self._rate = frame.sample_rate
         self._grain = round(_GRAIN_SECONDS * self._rate)
         self._marks.append((0, _now()))
-        self._base = self._inner.start_time_offset
+        self.base = self._inner.start_time_offset
 
     @property
     def position(self) -> float:

@@ -11,18 +11,24 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from livekit.agents import stt
-from livekit.agents.stt import SpeechEventType
 from opentelemetry import trace
 
 from ..stt.ticker import ticker
-from .audio_clock import ClockedStream
+from .audio_clock import AudioClock
 from .error_classes import error_class
 from .instruments import Instruments
 from .ledger import Ledger
+from .stream import StreamWrapper
 
 __all__ = ["MeteredStream"]
 
 _now = time.monotonic
+
+_INTERIM = stt.SpeechEventType.INTERIM_TRANSCRIPT
+_PREFLIGHT = stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
+_FINAL = stt.SpeechEventType.FINAL_TRANSCRIPT
+_START = stt.SpeechEventType.START_OF_SPEECH
+_END = stt.SpeechEventType.END_OF_SPEECH
 
 _MADE_UP_SECONDS = 0.002
 """START this close before the interim was made from it, as LiveKit asks for: it says nothing about the delay."""
@@ -51,7 +57,7 @@ class _Utterance(NamedTuple):
     attributes: dict[str, float | str]
 
 
-class MeteredStream(ClockedStream):
+class MeteredStream(StreamWrapper):
     """A stream that is measured. Made by ``MeteredSTTAdapter.stream``.
 
     Args:
@@ -71,6 +77,9 @@ class MeteredStream(ClockedStream):
         on_progress: Callable[[], None],
     ) -> None:
         super().__init__(inner)
+        self._clock = AudioClock(inner)
+        # 20 to 100 frames a second are what a stream costs, and attributes of a class with __getattr__ are slow
+        self.push_frame = self._clock.push_frame  # type: ignore[method-assign]
         self._instruments = instruments
         self._ledger = Ledger(instruments)
         self._labels = labels
@@ -106,7 +115,7 @@ class MeteredStream(ClockedStream):
 
     def _note_flush(self) -> None:
         open_now = self._heard or self._announced is not None
-        self._flushes = [*self._flushes[-_PENDING_FLUSHES:], _Flush(_now(), self.position, open_now)]
+        self._flushes = [*self._flushes[-_PENDING_FLUSHES:], _Flush(_now(), self._clock.position, open_now)]
 
     # ------------------------------------------------------------------ what comes out
 
@@ -123,15 +132,15 @@ class MeteredStream(ClockedStream):
             self._finish("error")
             raise
         kind = event.type
-        if kind is SpeechEventType.INTERIM_TRANSCRIPT or kind is SpeechEventType.PREFLIGHT_TRANSCRIPT:
+        if kind is _INTERIM or kind is _PREFLIGHT:
             if not self._heard:
                 self._on_first_interim(event)
-        elif kind is SpeechEventType.FINAL_TRANSCRIPT:
+        elif kind is _FINAL:
             self._on_final(event)
-        elif kind is SpeechEventType.START_OF_SPEECH:
+        elif kind is _START:
             self._announced = _now()
             self._utterance_began = time.time_ns()
-        elif kind is SpeechEventType.END_OF_SPEECH:
+        elif kind is _END:
             self._announced = None
             self._begin_anew()
         return event
@@ -140,7 +149,7 @@ class MeteredStream(ClockedStream):
         self._heard = self._ever_heard = True
         self._utterance_began = self._utterance_began or time.time_ns()
         start = event.alternatives[0].start_time if event.alternatives else 0.0
-        began = self.when_began(start - self._base) if start > 0 else None
+        began = self._clock.when_began(start - self._clock.base) if start > 0 else None
         if began is None and self._announced is not None and _now() - self._announced > _MADE_UP_SECONDS:
             began = self._announced
         if began is not None:
@@ -162,13 +171,13 @@ class MeteredStream(ClockedStream):
     def _latency(self, event: stt.SpeechEvent) -> tuple[float | None, str]:
         """Seconds to the FINAL, and since what: a flush that asked for it, else the end of speech where known."""
         end = event.alternatives[0].end_time if event.alternatives else 0.0
-        position = end - self._base if end > 0 else None
+        position = end - self._clock.base if end > 0 else None
         asked_at = self._asked_at(position) if self._flushes else None
         if asked_at is not None:
             return _now() - asked_at, "flush"
         if event.speech_end_time is not None:
             return max(time.time() - event.speech_end_time, 0.0), "speech"
-        spoken = self.when_ended(position) if position is not None else None
+        spoken = self._clock.when_ended(position) if position is not None else None
         return (None, "") if spoken is None else (max(_now() - spoken, 0.0), "speech")
 
     def _asked_at(self, position: float | None) -> float | None:
@@ -199,9 +208,9 @@ class MeteredStream(ClockedStream):
 
     def _report(self, _: float) -> None:
         """Hand over what was measured and the audio that came since the last time; count what the adapter has."""
-        grown = self.position - self._reported
+        grown = self._clock.position - self._reported
         if grown > 0:
-            self._reported = self.position
+            self._reported = self._clock.position
             self._ledger.add("voxport_stt_audio_seconds_total", self._labels(), grown)
         self._ledger.hand_over()
         utterances, self._utterances = self._utterances, []
@@ -229,6 +238,6 @@ class MeteredStream(ClockedStream):
         instruments.add("voxport_stt_open_streams", self._opened_as, -1)
         instruments.add("voxport_stt_requests_total", (*self._labels(), outcome))
         self._span.set_attribute("voxport.stt.outcome", outcome)
-        self._span.set_attribute("voxport.stt.audio_seconds", self.position)
+        self._span.set_attribute("voxport.stt.audio_seconds", self._clock.position)
         self._span.set_attribute("voxport.stt.finals", self._finals)
         self._span.end()
