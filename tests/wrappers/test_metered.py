@@ -480,6 +480,18 @@ class TestSpans:
         assert KEY not in everything
         assert not re.search(r"\bw\d\b", everything)
 
+    async def test_are_the_examples_of_what_is_measured(
+        self, streaming: Make, livekit_runtime: None, meter: Meter
+    ) -> None:
+        """Whatever span is the current one when it is handed over."""
+        with meter.tracers.get_tracer("test").start_as_current_span("somebody else's"):
+            stream = meter.wrap(streaming()).stream(conn_options=QUICK)
+            await transcribe(stream, five_words())
+        (span,) = [span for span in meter.spans.get_finished_spans() if span.name == "voxport.stt.stream"]
+        (point,) = meter.exported()["voxport.stt.final_latency"].data.data_points
+        assert point.exemplars
+        assert {example.span_id for example in point.exemplars} == {span.context.span_id}
+
     async def test_of_recordings_tell_the_class_of_an_error_only(
         self, http: CustomHTTPSTTAdapter, service: Service, meter: Meter
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import prometheus_client
 from opentelemetry import metrics as otel
+from opentelemetry.context import Context
 from prometheus_client import CollectorRegistry
 
 __all__ = ["INSTRUMENTS", "Instrument", "Instruments"]
@@ -171,17 +172,23 @@ class Instruments:
             pairs.add(pair)
         return pair
 
-    def add(self, name: str, labels: Sequence[str], amount: float = 1.0) -> None:
-        """Count *amount*, which is negative only for what goes up and down."""
+    def add(
+        self, name: str, labels: Sequence[str], amount: float = 1.0, *, context: Context | None = None
+    ) -> None:
+        """Count *amount*, which is negative only for what goes up and down.
+
+        Args:
+            context: whose span OpenTelemetry may name as an example; by default the current one.
+        """
         collector, instrument, attributes = self._find(name, labels)
         collector.inc(amount)
-        instrument.add(amount, attributes)
+        instrument.add(amount, attributes, context)
 
-    def record(self, name: str, labels: Sequence[str], seconds: float) -> None:
-        """Take a duration into a histogram."""
+    def record(self, name: str, labels: Sequence[str], seconds: float, *, context: Context | None = None) -> None:
+        """Take a duration into a histogram. *context* is as for :meth:`add`."""
         collector, instrument, attributes = self._find(name, labels)
         collector.observe(seconds)
-        instrument.record(seconds, attributes)
+        instrument.record(seconds, attributes, context)
 
     def _find(self, name: str, labels: Sequence[str]) -> tuple[Any, Any, dict[str, str]]:
         key = name, tuple(labels)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opentelemetry.context import Context
+
 from .instruments import Instruments
 
 __all__ = ["Ledger"]
@@ -16,12 +18,17 @@ _Key = tuple[str, tuple[str, ...]]
 
 
 class Ledger:
-    """Takes what :class:`Instruments` takes, and gives it to *instruments* when it is told to."""
+    """Takes what :class:`Instruments` takes, and gives it to *instruments* when it is told to.
 
-    __slots__ = ("_durations", "_instruments", "_sums")
+    Args:
+        context: of the span in which it was measured, since the current one at that time is anybody's.
+    """
 
-    def __init__(self, instruments: Instruments) -> None:
+    __slots__ = ("_context", "_durations", "_instruments", "_sums")
+
+    def __init__(self, instruments: Instruments, context: Context) -> None:
         self._instruments = instruments
+        self._context = context
         self._sums: dict[_Key, float] = {}
         self._durations: list[tuple[str, tuple[str, ...], float]] = []
 
@@ -39,6 +46,6 @@ class Ledger:
         sums, self._sums = self._sums, {}
         durations, self._durations = self._durations, []
         for (name, labels), amount in sums.items():
-            self._instruments.add(name, labels, amount)
+            self._instruments.add(name, labels, amount, context=self._context)
         for name, labels, seconds in durations:
-            self._instruments.record(name, labels, seconds)
+            self._instruments.record(name, labels, seconds, context=self._context)

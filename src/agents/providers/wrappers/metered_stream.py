@@ -81,7 +81,6 @@ class MeteredStream(StreamWrapper):
         # 20 to 100 frames a second are what a stream costs, and attributes of a class with __getattr__ are slow
         self.push_frame = self._clock.push_frame  # type: ignore[method-assign]
         self._instruments = instruments
-        self._ledger = Ledger(instruments)
         self._labels = labels
         self._opened_as = labels()
         self._tracer = tracer
@@ -94,6 +93,7 @@ class MeteredStream(StreamWrapper):
         self._over = False
         self._traced = span.is_recording()
         self._inside = trace.set_span_in_context(span)
+        self._ledger = Ledger(instruments, self._inside)
         self._utterance_began: int | None = None  # nanoseconds
         self._first_interim: float | None = None
         self._announced: float | None = None  # when START came
