@@ -179,6 +179,45 @@ class TestRepetition:
         ear.assembler.connected(1.0)
         assert "FINAL two" in ear.hear(Final("two", 0, 1, segment_id="0"))
 
+    @pytest.mark.parametrize(
+        "finals",
+        [
+            [Final("one", 0.0, 0.9), Final("two", 0.0, 0.6), Final("three", 0.0, 0.8)],
+            [Final("one", 0.0, 0.0), Final("two", 0.0, 0.0), Final("three", 0.0, 0.0)],
+            [Final("one", 0, 1), Final("two", 0, 1), Final("three", 1, 1)],
+            [
+                Final("shall we go", 0.2, 0.7, speaker="A"),
+                Final("mhm", 0.4, 0.6, speaker="B"),
+                Final("three", 0.9, 1.2),
+            ],
+            [Final("one", end=0.7), Final("two", end=0.5), Final("three", end=1.5)],
+        ],
+        ids=["times of the utterance", "zero by default", "whole seconds", "two speakers", "only ends, one late"],
+    )
+    def test_new_words_are_said_whatever_their_times(self, finals: list[Final]) -> None:
+        """Servers are written in a hurry. No word may be lost for times that do not advance."""
+        ear = Ear()
+        heard = [line for final in finals for line in ear.hear(final) if line.startswith("FINAL")]
+        assert heard == [f"FINAL {final.text}" for final in finals]
+
+    def test_times_that_were_before_are_not_believed_again(self) -> None:
+        """Or the audio behind them would count as final, and a drop would lose it or have it said twice."""
+        ear = Ear(sent=1.0)
+        ear.hear(Final("one", 0.0, 0.9))
+        assert ear.assembler.gives_times is True
+        ear.sent = 2.0
+        ear.hear(Final("two", 0.0, 0.6))
+        ear.sent = 3.0
+        ear.hear(Final("three", 0.0, 0.8))
+        ear.sent = 4.0
+        assert ear.hear(Partial("fo", 0.0, 0.5)) == ["START", "INTERIM fo"]
+        assert ear.hear(Final("four", 0.0, 1.5)) == ["FINAL four", "END"]
+        assert (ear.assembler.gives_times, ear.assembler.acknowledged) == (False, 0.9)
+        assert (ear.last.start_time, ear.last.end_time) == (0.0, 0.0)
+        ear.assembler.connected(0.9)
+        assert ear.hear(Final("two", 0.0, 0.6), Final("three", 0.0, 0.8), Final("four", 0.0, 1.5)) == []
+        assert ear.hear(Final("five", 0.0, 0.7)) == ["START", "FINAL five", "END"]
+
     def test_a_final_that_comes_late_is_said(self) -> None:
         ear = Ear()
         ear.hear(Final("two", 1.0, 2.0))
@@ -195,6 +234,7 @@ class TestRepetition:
         ear.hear(Final("one", 0, 1), Final("two", 1, 2))
         ear.assembler.connected(1.0)
         assert ear.hear(Final("Two", 0, 1)) == []
+        assert ear.hear(Final("To", 0, 1)) == [], "a recogniser may spell the same audio differently"
         assert "FINAL three" in ear.hear(Final("three", 1, 2))
 
     def test_an_interim_about_final_audio_is_not_said(self) -> None:

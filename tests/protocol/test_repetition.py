@@ -125,3 +125,13 @@ def test_an_interim_may_run_ahead_of_the_final_it_repeats() -> None:
     assert without_overlap(said, "eleven twelve") == "eleven twelve"
     assert without_overlap(said, "...") == "..."
     assert without_overlap([], "one") == "one"
+
+
+@pytest.mark.timeout(20)
+def test_a_text_without_end_does_not_hold_up_the_program() -> None:
+    """Compared word by word with all that was said, a message of the largest size would take minutes."""
+    said, text = ["word"] * 1000, "x " * 500_000
+    assert repeated_prefix(said, text) == (text.strip(), 0)
+    assert without_overlap(said, text) == text
+    again = " ".join(said)
+    assert repeated_prefix(said, f"{again} {text}") == (text.strip(), 1000)

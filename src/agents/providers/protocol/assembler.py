@@ -26,8 +26,11 @@ _SAME_MOMENT = 0.001
 """Seconds: times closer than this are the same."""
 
 
-_UNPLACED_WORDS = 1000
-"""So many words without times are remembered for the next connection."""
+_UNPLACED_WORDS = 300
+"""So many words without times are remembered for the next connection: two minutes of speech."""
+
+_CLOCK_FAULTS = 2
+"""After so many finals with new words at times that were before, the vendor's times are not believed any more."""
 
 
 class TranscriptAssembler:
@@ -59,7 +62,9 @@ class TranscriptAssembler:
         self.gives_times: bool | None = None
         self.final_through: float | None = None
         self._said_through = 0.0
-        self._said: list[tuple[float, float]] = []
+        self._said: list[tuple[float, float, str, str | None]] = []  # start, end, words and speaker of finals
+        self._clock_faults = 0
+        self._said_again_through = 0.0  # audio before this is sent again though a final covers it
         self._interim: WithWords | None = None
         self._interim_end: float | None = None
         self._final_missing = False  # the open utterance has no final yet
@@ -80,6 +85,7 @@ class TranscriptAssembler:
         self._anchors = [(0.0, origin)]
         self._segment_ids.clear()
         self._request_id = request_id
+        self._said_again_through = self._said_through if origin < self._said_through - _SAME_MOMENT else 0.0
         self.acknowledged = max(self.acknowledged, origin)
         # audio that is not kept any more is not said again either
         self._unplaced = [(word, sent) for word, sent in self._unplaced if sent > origin]
@@ -155,7 +161,7 @@ class TranscriptAssembler:
 
     def _partial(self, partial: Partial, sent: float) -> list[SpeechEvent]:
         start, end = self._span(partial, sent)
-        if end is not None and end <= self._said_through + _SAME_MOMENT:
+        if end is not None and end <= self._said_through + _SAME_MOMENT and not self._clock_faults:
             return []  # about audio that is final already
         text, words = partial.text.strip(), partial.words
         if text and self._said_before_drop:
@@ -178,15 +184,18 @@ class TranscriptAssembler:
 
     def _final(self, final: Final, sent: float) -> list[SpeechEvent]:
         start, end = self._span(final, sent)
-        self.final_through = end
         text, words = final.text.strip(), final.words
         if final.ends_utterance:
             self._announces_end = True
         if text and self._repeats(final, start, end):
+            self.final_through = end
             return self._ended() if final.ends_utterance else []
+        if text and end is not None and self._was_before(final, start, end):
+            start = end = None
+        self.final_through = end
         if text and self._said_before_drop:
             text, words = self._without_said_before_drop(text, words)
-        self._place(text, start, end, sent)
+        self._place(text, final.speaker, start, end, sent)
         late = self._final_is_late and not self.speaking
         if text:
             self._end_is_stale = False
@@ -208,7 +217,9 @@ class TranscriptAssembler:
             out.extend(self._ended())
         return out
 
-    def _place(self, text: str, start: float | None, end: float | None, sent: float) -> None:
+    def _place(
+        self, text: str, speaker: str | None, start: float | None, end: float | None, sent: float
+    ) -> None:
         """Note which audio a final covers."""
         if end is not None:
             self.acknowledged = max(self.acknowledged, end)
@@ -216,7 +227,8 @@ class TranscriptAssembler:
             if text:
                 self.gives_times = True
                 self._said_through = max(self._said_through, end)
-                self._said = [*self._said[-31:], (start if start is not None else end, end)]
+                said = (start if start is not None else end, end, _plain(text), speaker)
+                self._said = [*self._said[-31:], said]
         elif text:
             self.gives_times = False
             self._unplaced = [*self._unplaced, *((word, sent) for word in tokens(text))][-_UNPLACED_WORDS:]
@@ -282,10 +294,31 @@ class TranscriptAssembler:
             return False
         if end is None or end > self._said_through + _SAME_MOMENT:
             return False
-        if start is None:
-            return True
-        half = (end - start) / 2  # a final that comes late lies between the others, a repetition lies on one
-        return any(min(end, e) - max(start, s) >= half for s, e in self._said)
+        there = self._said_at(start, end)
+        if end <= self._said_again_through + _SAME_MOMENT and there:
+            return True  # however it is spelled this time
+        again = _plain(final.text)
+        return any(again in words for words, _ in there)
+
+    def _was_before(self, final: Final, start: float | None, end: float) -> bool:
+        """Whether *final* has new words and times that were before, so that they tell nothing.
+
+        A final that comes late lies between the others, and one of another speaker may lie on them. The rest comes
+        from servers whose times begin anew with each utterance, are whole seconds, or zero by default.
+        """
+        if end > self._said_through + _SAME_MOMENT:
+            return False
+        there = self._said_at(start, end)
+        if end > _SAME_MOMENT and all(speaker != final.speaker for _, speaker in there):
+            return False
+        self._clock_faults += 1
+        return True
+
+    def _said_at(self, start: float | None, end: float) -> list[tuple[str, str | None]]:
+        """Words and speakers of the finals that cover half of what lies between *start* and *end*, or more."""
+        start = end if start is None else start
+        half = (end - start) / 2
+        return [(words, who) for s, e, words, who in self._said if min(end, e) - max(start, s) >= half]
 
     def _without_said_before_drop(
         self, text: str, words: Sequence[Word] | None
@@ -329,6 +362,8 @@ class TranscriptAssembler:
     # ------------------------------------------------------------------ time
 
     def _span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
+        if self._clock_faults >= _CLOCK_FAULTS:
+            return None, None
         start, end = placed_span(segment.start, segment.end, self._anchors, sent)
         if start is None or end is None:
             first, last = self._words_span(segment, sent)
@@ -342,6 +377,8 @@ class TranscriptAssembler:
         self, segment: Segment, start: float | None, end: float | None, sent: float
     ) -> tuple[float | None, float | None]:
         """From the first word to the last, where the vendor times words; a segment may reach into the silence."""
+        if self._clock_faults:
+            return start, end
         first, last = self._words_span(segment, sent)
         if first is not None and last is not None and first <= last:
             return first, last
@@ -354,6 +391,11 @@ class TranscriptAssembler:
         if type(words) is LazyWords:
             return placed_span(words.start, words.end, self._anchors, sent)
         return placed_span(words[0].start, words[-1].end, self._anchors, sent) if words else (None, None)
+
+
+def _plain(text: str) -> str:
+    """The words of *text* as they are compared, each between blanks."""
+    return f" {' '.join(tokens(text))} "
 
 
 def _words_of(fresh: str, text: str, words: Sequence[Word] | None) -> Sequence[Word] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 __all__ = ["repeated_prefix", "tokens", "without_overlap"]
 
@@ -15,16 +16,19 @@ __all__ = ["repeated_prefix", "tokens", "without_overlap"]
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]|[^\s\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]+")
 _NOISE = re.compile(r"[^\w]+")
 
+_LONGER = 50
+"""So many words a repetition may have beyond twice those it repeats."""
+
 
 def tokens(text: str) -> list[str]:
     """The words of *text* as they are compared: without case and punctuation."""
     return [word for word, _ in _placed_tokens(text)]
 
 
-def _placed_tokens(text: str) -> list[tuple[str, int]]:
-    """Every token of *text* and where it begins. What is punctuation only is none."""
+def _placed_tokens(text: str, most: int | None = None) -> list[tuple[str, int]]:
+    """The tokens of *text*, at most *most*, and where each begins. What is punctuation only is none."""
     found = ((_NOISE.sub("", match.group()).casefold(), match.start()) for match in _TOKEN.finditer(text))
-    return [(word, start) for word, start in found if word]
+    return list(islice(((word, start) for word, start in found if word), most))
 
 
 def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
@@ -41,8 +45,10 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     Returns:
         The part of *text* that is new, and how many tokens of *said* were met.
     """
-    placed = _placed_tokens(text)
-    again = [word for word, _ in placed]
+    # a repetition is hardly longer than what it repeats, and a text without end must not hold up the program
+    most = 2 * len(said) + _LONGER
+    placed = _placed_tokens(text, most + 1)
+    again = [word for word, _ in placed[:most]]
     if not said or not again:
         return text.strip(), 0
     # row[j]: cost of turning said[:i] into again[:j]
@@ -59,7 +65,7 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
             best_cost, best_said, best_again = row[j], len(said), j
     if best_cost > max(best_said, best_again) / 2:  # that is no other spelling, it is something else
         return text.strip(), 0
-    if best_again == len(again):
+    if best_again == len(placed):
         return "", best_said
     return text[placed[best_again][1] :].strip(), best_said
 
@@ -69,10 +75,10 @@ def without_overlap(said: Sequence[str], text: str) -> str:
 
     An interim can run ahead of the final that has yet to be said again. Here words must be the same to count.
     """
-    placed = _placed_tokens(text)
+    placed = _placed_tokens(text, len(said) + 1)
     again = [word for word, _ in placed]
     for begin in range(len(said)):
         met = min(len(said) - begin, len(again))
         if met and list(said[begin : begin + met]) == again[:met]:
-            return text[placed[met][1] :].strip() if met < len(again) else ""
+            return text[placed[met][1] :].strip() if met < len(placed) else ""
     return text
