@@ -336,7 +336,12 @@ def test_audio_that_is_not_base64_is_a_protocol_error() -> None:
         (SOCKET.replace("[{case", "[{event: form}, {case"), 9, "`event: form` needs rate"),
         (SOCKET.replace("[{case", "[{event: words}, {case"), 9, "needs exactly one of words and aligned"),
         (SOCKET.replace("[{case", "[{event: ignore}, {case"), 9, "is never reached"),
-        (SOCKET + "  audio: {type: audio/mpeg}\n", 10, "must be one of audio/basic, audio/pcm"),
+        (SOCKET + "  audio: {type: mp3}\n", 10, "is no media type of audio"),
+        (
+            SOCKET.replace("    switch", "    times_from: message\n    switch") + "  audio: {type: audio/mpeg}\n",
+            8,
+            "which have no length in audio/mpeg: only `segment` can be",
+        ),
         (SOCKET + "  connection: {ready_wait: true}\n", 10, "no rule says `event: ready`"),
         (SOCKET + "  connection: {cancel_answer: false}\n", 10, "add results.segment"),
         (SOCKET + "  connection: {close_codes: {99: permanent}}\n", 10, "not a close code"),

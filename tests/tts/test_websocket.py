@@ -131,6 +131,31 @@ async def test_a_vendor_that_has_just_begun_speaks(tmp_path: Path) -> None:
     assert str(words_of(frames)[0]) == "We "
 
 
+async def test_a_vendor_may_speak_in_mp3(tmp_path: Path) -> None:
+    path = tmp_path / "acme.yaml"
+    path.write_text(
+        "name: acme\ntitle: Acme\nstreaming_synthesis:\n  audio: {type: audio/mpeg}\n"
+        "  begin: [{json: {type: start, id: '${segment}'}}]\n  text: [{json: {type: speak, text: '${text}'}}]\n"
+        "  end: [{json: {type: end}}]\n"
+        "  results: {switch: type, segment: id, rules: [{case: done, event: done}]}\n"
+    )
+    file = _coded("mp3")
+
+    async def handler(caller: Caller) -> None:
+        while True:
+            await caller.until("end")
+            for at in range(0, len(file), 200):
+                await caller.ws.send_bytes(file[at : at + 200])
+            await caller.done()
+
+    async with VoiceServer(handler) as server, voice(server, vendor=path) as adapter:
+        for _ in range(2):  # on one connection
+            frames = await said(adapter)
+            assert sum(frame.duration for frame in frames) == pytest.approx(0.5, abs=0.06)
+            assert np.abs(pcm_of(frames)).max() > 900
+        assert server.attempts == 1
+
+
 async def test_audio_comes_while_text_still_goes_out() -> None:
     async def handler(caller: Caller) -> None:
         await caller.until("speak")

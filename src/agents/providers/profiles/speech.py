@@ -45,7 +45,7 @@ class SpeechAudio(Strict):
     type: str = Field(
         default="audio/pcm",
         description="media type where the answer names none: audio/pcm (16-bit, little-endian), audio/basic"
-        " (µ-law), audio/wav, audio/mpeg, audio/ogg …; over a WebSocket one of the first two",
+        " (µ-law), audio/wav, audio/mpeg, audio/ogg …",
     )
     rates: list[int] | None = Field(
         default=None, description="Hz it can make; the best for the adapter's rate is ${sample_rate}; absent: any"
