@@ -85,8 +85,10 @@ def _check_streaming(service: StreamingSynthesis) -> Iterator[Finding]:
     if not is_audio(service.audio.type):
         yield (here, "audio", "type"), "is no media type of audio: write one such as audio/mpeg"
     elif service.audio.type not in BARE and service.results.times_from != "segment":
-        where = (here, "results", "times_from")
-        yield where, f"counts bytes of audio, which have no length in {service.audio.type}: only `segment` can be"
+        yield (
+            (here, "results", "times_from"),
+            f"counts bytes of audio, which have no length in {service.audio.type}: only `segment` can be",
+        )
     for code in service.connection.close_codes:
         low, _, high = str(code).partition("-")
         if not (low.isdigit() and (not high or high.isdigit()) and 1000 <= int(low) <= int(high or low) <= 4999):
