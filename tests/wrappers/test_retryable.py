@@ -302,7 +302,10 @@ async def test_the_timeout_of_the_caller_reaches_each_attempt() -> None:
         ({"attempts": 2.5}, "attempts"),
         ({"base_delay": 5.0, "max_delay": 1.0}, "base_delay <= max_delay"),
         ({"base_delay": -1.0}, "base_delay"),
+        ({"base_delay": "1"}, "base_delay"),
         ({"total_deadline": 0}, "total_deadline"),
+        ({"total_deadline": "30"}, "total_deadline"),
+        ({"total_deadline": float("inf")}, "None"),
     ],
 )
 def test_numbers_without_sense_are_refused(arguments: dict[str, Any], said: str) -> None:

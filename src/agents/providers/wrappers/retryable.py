@@ -17,6 +17,7 @@ from ..base import ConfigurationError
 from ..protocol import Backoff, Verdict, judge_status, retry_after_seconds
 from ..stt.adapter import given
 from ..transport.bounded import bounded
+from ..transport.checks import positive_count, positive_seconds
 from .base import STTWrapper, unwrapped
 
 __all__ = ["RetryStats", "RetryableSTTAdapter", "is_retryable", "retry_after_of"]
@@ -70,16 +71,15 @@ class RetryableSTTAdapter(STTWrapper):
         total_deadline: float | None = 30.0,
     ) -> None:
         super().__init__(stt)
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            raise ConfigurationError(f"attempts must be a whole number of at least 1, not {attempts!r}")
-        if not 0 <= base_delay <= max_delay < float("inf"):
+        self._attempts = positive_count(attempts, setting="attempts")
+        numbers = all(isinstance(delay, (int, float)) for delay in (base_delay, max_delay))
+        if not numbers or not 0 <= base_delay <= max_delay < float("inf"):
             raise ConfigurationError(
                 f"base_delay and max_delay must be seconds with 0 <= base_delay <= max_delay, "
                 f"not {base_delay!r} and {max_delay!r}"
             )
-        if total_deadline is not None and not total_deadline > 0:
-            raise ConfigurationError(f"total_deadline must be seconds above 0 or None, not {total_deadline!r}")
-        self._attempts = attempts
+        if total_deadline is not None:
+            total_deadline = positive_seconds(total_deadline, setting="total_deadline, unless None,")
         self._base_delay = base_delay
         self._max_delay = max_delay
         self._total_deadline = total_deadline
