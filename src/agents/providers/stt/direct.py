@@ -137,6 +137,12 @@ class DirectStream(stt.SpeechStream):
             self._pushed_sr = rate
         self._accept_frame(frame)
 
+    @property
+    def intake(self) -> Callable[[rtc.AudioFrame], None]:
+        """What takes frames without the checks, for a stream around this one that makes them itself."""
+        checks = type(self).push_frame is DirectStream.push_frame  # and nothing else
+        return self._accept_frame if checks else self.push_frame
+
     def flush(self) -> None:
         """Ask for finals of all audio so far."""
         self._check_input_not_ended()
