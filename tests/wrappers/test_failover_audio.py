@@ -51,6 +51,15 @@ class TestGiving:
         audio.acknowledge(0.2)
         assert audio.rewind() == 0.0 and len(again(audio)) == 3
 
+    def test_frames_of_different_lengths_are_let_go_one_by_one(self) -> None:
+        audio = kept(0)
+        for number, samples in enumerate((100, 50, 100, 250)):
+            audio.push(frame(number, samples=samples), samples)
+        audio.given = audio.end
+        audio.acknowledge(0.16)
+        audio.rewind()
+        assert again(audio) == [(2, 90), (3, 250)]
+
     def test_flushes_keep_their_place_until_what_they_are_about_is_final(self) -> None:
         audio = kept(2)
         audio.flush()
@@ -130,6 +139,15 @@ class TestLevel:
         heard = audio.look(0, closely=False)
         assert (heard.seconds, heard.unanswered, heard.ago) == pytest.approx((0.1, 0.1, 0.1))
         assert audio.loud and audio.quiet_seconds == 0.0
+
+    def test_one_frame_tells_of_a_tenth_of_a_second(self) -> None:
+        for loud, seconds in ((range(20), 0.2), ((5, 15), 0.0), ((9,), 0.1), ((19,), 0.1)):
+            audio = kept(0)
+            for number in range(20):
+                audio.push(frame(number, samples=10, peak=9000 if number in loud else 0), 10)
+            heard = audio.look(0, closely=False)
+            assert heard.seconds == heard.unanswered == pytest.approx(seconds)
+            assert heard.ago == pytest.approx(0.2 if len(loud) == 20 or 9 in loud else seconds)
 
     def test_what_was_answered_needs_no_second_answer(self) -> None:
         audio = kept(0)

@@ -72,6 +72,19 @@ async def test_events_of_voxports_streams_come_without_a_turn_of_the_loop() -> N
     await leg.aclose()
 
 
+async def test_frames_go_to_a_stream_without_its_checks_unless_it_does_more_with_them() -> None:
+    class Filtering(Direct):
+        def push_frame(self, frame: rtc.AudioFrame) -> None:
+            raise BufferError("filtered")
+
+    for kind, says in ((Direct, "full"), (Filtering, "filtered")):
+        leg = leg_of(kind(Member()), lambda leg, event: None)
+        with pytest.raises(BufferError, match=says):
+            leg.push(rtc.AudioFrame(bytes(20), 16000, 1, 10))
+        assert leg.stream._pushed_sr == 0, "and no check of the rate, which the stream around it has made"
+        await leg.aclose()
+
+
 async def test_events_come_from_any_stream_and_then_its_end() -> None:
     heard: list[Any] = []
     leg = leg_of(Native(Member()), lambda leg, event: heard.append(event))

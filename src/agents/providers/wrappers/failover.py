@@ -289,7 +289,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
             self.emit("error", error.model_copy(update={"recoverable": True}) if told else error)
             if told and error.recoverable:
                 for stream in list(self._streams):
-                    stream._on_member_error(place, stream._loop.time())
+                    stream._lookout.on_error(place)
 
         return on_error
 

@@ -70,7 +70,7 @@ class Leg:
         self.stream = stream
         self.origin = origin
         self.interims = interims
-        self.push = stream.push_frame
+        self.push = stream.intake if isinstance(stream, DirectStream) else stream.push_frame
         self.hears = True
         self.ended: asyncio.Future[Ending] = self._loop.create_future()
         self.began_at = self.last_event_at = self._loop.time()

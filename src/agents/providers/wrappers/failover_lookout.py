@@ -1,17 +1,19 @@
 """What nobody says of himself: that he fell silent, that an utterance is over, that a better member is back.
 
-A timer looks after it. It is the timer, too, that looks at the audio: until then a frame that came costs nothing.
+The timer of all streams looks after it, and at the audio, too: until then a frame that came costs nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from livekit.agents import APIConnectionError, utils, vad
 
+from ..stt.ticker import ticker
 from .failover_leg import Ending, Leg
-from .failover_silence import SilenceWatch
+from .failover_silence import LEAST_SPEECH, SilenceWatch
 
 if TYPE_CHECKING:
     from .failover_stream import FailoverStream
@@ -27,10 +29,16 @@ _PAUSE_SECONDS = 0.5
 _HELD_END_SECONDS = 3.0
 """How long END waits for the final that belongs before it."""
 
+_TROUBLES = 2
+"""So many recoverable errors in a row, with nothing said in between: the member is down."""
+
 _HANDOVER_SECONDS = 1.0
 """How long a member may take to say the rest before another one goes on."""
 
-_SHORTEST_TICK = 0.02
+_SHORTEST_TICK, _LONGEST_TICK = 0.02, 2.0
+
+_CALM = 0.4
+"""While the preferred member serves, the timer looks after so much of the limit. It may be late by as much."""
 
 
 class Lookout:
@@ -44,6 +52,8 @@ class Lookout:
 
     Attributes:
         last_audio_at: when audio came, as far as was looked.
+        last_answer: when the member said something, until that is considered. The stream sets it.
+        answered_at: samples that had come by then.
     """
 
     def __init__(
@@ -67,11 +77,14 @@ class Lookout:
             stream._beside.append(hearing.push_frame)
         self._watch = SilenceWatch(limit, interims=True)
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0  # when the timer fires
+        self._ticker = ticker()
+        self._every = 0.0  # seconds between two ticks; they may be twice as far apart
+        self._ticked_at = self._loop.time()
+        self._alarm: asyncio.TimerHandle | None = None  # when a tick would be too late
+        self._looks = False
         self._seen = 0  # samples, at the last look
-        self._answered_at = 0  # samples, at the last answer
-        self._last_answer: float | None = None  # when, if it is still to be considered
+        self.answered_at = 0
+        self.last_answer: float | None = None
         self._came, self._speech = False, 0.0  # audio and seconds of speech, since the last tick
         self._end_held_since: float | None = None
         self._drains_cut = 0
@@ -79,14 +92,18 @@ class Lookout:
 
     def start(self) -> None:
         """From now on it looks, until :meth:`aclose`."""
-        self._set_timer(self._tick_seconds)
+        self._looks = True
+        self._ticked_at = self._loop.time()
+        self.watch_closely()
         if self._hearing is not None:
             self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
 
     async def aclose(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._looks = False
+        self._ticker.remove(self._tick)
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._hearer is not None and self._hearing is not None:
             await utils.aio.cancel_and_wait(self._hearer)
             await self._hearing.aclose()
@@ -99,25 +116,35 @@ class Lookout:
         Args:
             interims: it answers while somebody speaks.
         """
-        self._answered_at = self._audio.end
-        self._last_answer = self._end_held_since = None
+        self.answered_at = self._audio.end
+        self.last_answer = self._end_held_since = None
         self._watch = SilenceWatch(self._limit, interims=interims)
         self._watch.begin(now, self._audio.unheard_seconds, text_open=self._transcript.text_open)
-
-    def answered(self, now: float) -> None:
-        """The member said something. It is enough to consider that at the next look."""
-        self._last_answer = now
-        self._answered_at = self._audio.end
+        self.watch_closely()
 
     def _consider_answer(self) -> None:
-        if self._last_answer is not None:
-            self._watch.answered(self._last_answer, text_open=self._transcript.text_open)
-            self._last_answer = None
+        if self.last_answer is not None:
+            self._watch.answered(self.last_answer, text_open=self._transcript.text_open)
+            self.last_answer = None
 
-    def hurry(self) -> None:
-        """The member is in trouble: until its next answer it is given half as long."""
+    def on_error(self, member: int) -> None:
+        """A member that goes on by itself reports an error: until its next answer it is given half as long."""
+        self._stream._trials.on_error(member)
+        leg, now = self._stream._leg, self._loop.time()
+        if leg is None or leg.member != member or len(self._stream._adapter.members) == 1 or leg.ended.done():
+            return
+        leg.troubles = leg.troubles + 1 if now - leg.trouble_at < 2 * self._limit else 1
+        leg.trouble_at = now
         self._consider_answer()
         self._watch.hurry(self._limit / 2)
+        self.watch_closely()
+        if leg.troubles >= _TROUBLES:
+            what = f"reported {leg.troubles} errors in a row and said nothing in between"
+            self._stream._end(leg, "failed", what)
+
+    def watch_closely(self) -> None:
+        """Something has happened: look often, until the preferred member serves and all is well again."""
+        self._tick_every(self._tick_seconds)
 
     def look(self, now: float) -> None:
         """Catch up with the audio that came since the last time."""
@@ -130,7 +157,11 @@ class Lookout:
         self.last_audio_at = now
         self._came = True
         # only for going back to a preferred member must be known of all audio how loud it is
-        heard = audio.look(self._answered_at, closely=leg is None or leg.member > 0)
+        closely = leg is None or leg.member > 0
+        if not closely and audio.end - self.answered_at < LEAST_SPEECH * audio.rate:
+            self._watch.audio(now)
+            return  # too short to owe an answer; if none comes, it is looked at the next time
+        heard = audio.look(self.answered_at, closely=closely)
         if leg is not None and leg.hears:
             self._watch.audio(now)
             if heard.unanswered and self._hearing is None:
@@ -147,53 +178,64 @@ class Lookout:
 
     # ------------------------------------------------------------------ the timer
 
-    def _tick(self) -> None:
+    def _tick_every(self, seconds: float) -> None:
+        if seconds != self._every and self._looks:
+            self._every = seconds
+            self._ticker.add(self._tick, every=seconds)
+
+    def _tick(self, _: float = 0.0) -> None:
         now = self._loop.time()
-        try:
-            self._look_after(now)
-        finally:
-            self._set_timer(self._until_next_tick(now))
-
-    def _set_timer(self, seconds: float) -> None:
-        self._due = self._loop.time() + seconds
-        self._timer = self._loop.call_later(seconds, self._tick)
-
-    def _until_next_tick(self, now: float) -> float:
-        """Less often while the preferred member serves; but in time for an answer that may come too late."""
-        leg = self._stream._leg
-        if leg is None or leg.member or not leg.hears:
-            return self._tick_seconds
-        left = self._watch.left(now, self._choice.patience)
-        return max(min(2 * self._tick_seconds, left), _SHORTEST_TICK)
-
-    def _look_after(self, now: float) -> None:
+        late, self._ticked_at = now - self._ticked_at - 2 * self._every, now
         self.look(now)
-        self._end_utterance(now)
-        leg = self._stream._leg
-        late = now - self._due
-        if late > _SHORTEST_TICK:  # the event loop was held up, and read no answers either
-            self._watch.excuse(now, late)
-            if leg is not None:
-                leg.last_event_at = min(leg.last_event_at + late, now)
-        active = leg.member if leg is not None else None
+        leg, left = self._stream._leg, math.inf
+        if late > _SHORTEST_TICK:
+            self._excuse(leg, now, late)
+        self._end_utterance(leg, now)
+        self._look_after_trials(leg, now)
+        if leg is not None and leg.hears:
+            left = self._watch.left(now, self._choice.patience)
+            if left <= 0:
+                seconds = self._limit * self._choice.patience
+                self._stream._end(leg, "silent", f"says nothing about speech since {seconds:g} s")
+            elif leg.member:
+                self._return_to_better(leg, now)
+        elif leg is not None and not leg.ended.done():
+            self._look_after_drain(leg, now)
+        self._prepare_next_tick(leg, left)
+
+    def _prepare_next_tick(self, leg: Leg | None, left: float) -> None:
+        """Less often while the preferred member serves; but in time for an answer that may come too late."""
+        calm = leg is not None and leg.hears and not leg.member
+        calm = calm and not self._watch.hurried
+        self._tick_every(min(self._limit * _CALM, _LONGEST_TICK) if calm else self._tick_seconds)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if left < 2 * self._every:
+            self._alarm = self._loop.call_later(max(left, _SHORTEST_TICK), self._tick)
+
+    def _excuse(self, leg: Leg | None, now: float, late: float) -> None:
+        """The event loop was held up, and read no answers either."""
+        self._watch.excuse(now, late)
+        if leg is not None:
+            leg.last_event_at = min(leg.last_event_at + late, now)
+
+    def _look_after_trials(self, leg: Leg | None, now: float) -> None:
         came, speech, self._came, self._speech = self._came, self._speech, False, 0.0
+        active = leg.member if leg is not None else None
         speaking = came and self._audio.loud
         self._stream._trials.look_after(now, active=active, came=came, speech=speech, speaking=speaking)
-        if leg is None or leg.ended.done():
-            return
+
+    def _look_after_drain(self, leg: Leg, now: float) -> None:
+        """A member was asked for the rest."""
         if leg.successor is not None:
             if leg.asked_to_end is not None and now - leg.asked_to_end > _HANDOVER_SECONDS:
                 self._stream._end(leg, "handed over", "takes its time with the rest")
-        elif leg.asked_to_end is not None:
-            # members that need longer for the rest of a call are not better at it when they begin anew
-            limit = self._limit * 2**self._drains_cut
-            if now - leg.last_event_at > limit:
-                self._on_endless_drain(leg, limit)
-        elif self._watch.overdue(now, self._choice.patience):
-            seconds = self._limit * self._choice.patience
-            self._stream._end(leg, "silent", f"says nothing about speech since {seconds:g} s")
-        else:
-            self._return_to_better(leg, now)
+            return
+        # members that need longer for the rest of a call are not better at it when they begin anew
+        limit = self._limit * 2**self._drains_cut
+        if now - leg.last_event_at > limit:
+            self._on_endless_drain(leg, limit)
 
     def _on_endless_drain(self, leg: Leg, limit: float) -> None:
         if self._stream._is_drained(sure=False):
@@ -202,23 +244,25 @@ class Lookout:
             self._drains_cut += 1
             self._stream._end(leg, "failed", f"neither said the rest nor ended within {limit:g} s")
 
-    def _end_utterance(self, now: float) -> None:
+    def _end_utterance(self, leg: Leg | None, now: float) -> None:
         """Say END where whoever should does not."""
         transcript = self._transcript
         if transcript.end_held:
-            self._end_held_since = self._end_held_since or now
+            self._end_held_since = self._end_held_since or (leg.last_event_at if leg is not None else now)
             if now - self._end_held_since > _HELD_END_SECONDS:
                 self._stream._emit(*transcript.end())
             return
         self._end_held_since = None
-        nobody = self._stream._leg is None or transcript.carried
+        if not transcript.speaking or (leg is not None and not transcript.carried):
+            return
         settled = not transcript.final_missing and not transcript.text_open
-        if transcript.speaking and nobody and settled and self._audio.pause_seconds >= _PAUSE_SECONDS:
+        if settled and self._audio.pause_seconds >= _PAUSE_SECONDS:
             self._stream._emit(*transcript.end())
 
     def _return_to_better(self, leg: Leg, now: float) -> None:
         """At the end of an utterance, let the member go on that is preferred and works."""
-        better = self._stream._better_than(leg.member, now)
+        untested = self._stream._adapter._options.probe == "next_utterance"
+        better = self._choice.better(leg.member, now, untested=untested)
         if better is None:
             return
         transcript, audio = self._transcript, self._audio

@@ -6,7 +6,7 @@ import math
 
 from ..protocol.replay import Samples
 
-__all__ = ["QUIETEST_PEAK", "EnergyGate", "SilenceWatch"]
+__all__ = ["LEAST_SPEECH", "QUIETEST_PEAK", "EnergyGate", "SilenceWatch"]
 
 QUIETEST_PEAK = 1000
 """A sample below this (of 32767) is no speech."""
@@ -23,7 +23,7 @@ _LOOKED_AT = 32
 _LEVELS = bytes(min(high, 255 - high) for high in range(256))
 """The high byte of a sample without its sign: told apart faster than samples are, and fine enough."""
 
-_LEAST_SPEECH = 0.3
+LEAST_SPEECH = 0.3
 """Seconds: less may be a cough, or the end of the word a final has just covered."""
 
 _LONGEST_MONOLOGUE = 30.0
@@ -109,6 +109,11 @@ class SilenceWatch:
         """It is in trouble: until its next answer, it is given no longer than this."""
         self._hurry = seconds
 
+    @property
+    def hurried(self) -> bool:
+        """Whether it is in trouble."""
+        return self._hurry is not None
+
     def excuse(self, now: float, seconds: float) -> None:
         """Nobody could have heard it for the last so many *seconds* before *now*: they do not count."""
         self._since = min(self._since + seconds, now)
@@ -120,7 +125,7 @@ class SilenceWatch:
         limit = self._limit * patience if self._hurry is None else min(self._hurry, self._limit)
         if now - self._last_audio >= limit:
             return math.inf
-        if self._unanswered >= _LEAST_SPEECH:
+        if self._unanswered >= LEAST_SPEECH:
             if self._interims:
                 return self._since + limit - now
             return min(self._last_speech, self._since + _LONGEST_MONOLOGUE) + limit - now

@@ -42,9 +42,6 @@ _GIVE_UP_SECONDS = 30.0
 _PROOF_SECONDS = 0.2
 """A member that broke sooner proves nothing by the words it said before."""
 
-_TROUBLES = 2
-"""So many recoverable errors in a row, with nothing said in between: the member is down."""
-
 _IDLE_SECONDS = 5.0
 """A member that ends its stream after so much time without audio has not failed."""
 
@@ -72,7 +69,6 @@ class FailoverStream(DirectStream):
         self._closers: set[asyncio.Task[None]] = set()
         self._more = asyncio.Event()  # audio came, or its end
         self._input_ended_at: float | None = None
-        self._channels = 0  # 1, once it is known that frames go on as they come
         self._drained_in_vain = 0
         self._lookout = Lookout(
             self,
@@ -83,14 +79,37 @@ class FailoverStream(DirectStream):
 
     # ------------------------------------------------------------------ audio in
 
-    def _accept_frame(self, frame: rtc.AudioFrame) -> None:
-        samples = frame.samples_per_channel
-        if frame.num_channels != self._channels or not samples:
-            mono = self._prepared(frame)
-            if mono is None:
-                return
-            frame = mono
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Take a frame. This is the short way of those that are as all before and need only be given and kept."""
         audio, leg = self._audio, self._leg
+        if (
+            leg is None
+            or not leg.hears
+            or frame.samples_per_channel != audio.step
+            or frame.sample_rate != audio.rate
+            or frame.num_channels != 1
+            or self._beside
+        ):
+            super().push_frame(frame)
+            return
+        audio.keep(frame)
+        audio.end = audio.given = audio.end + audio.step
+        try:
+            leg.push(frame)
+        except Exception as error:
+            leg.refused(error)
+
+    def _accept_frame(self, frame: rtc.AudioFrame) -> None:
+        audio, leg = self._audio, self._leg
+        samples = frame.samples_per_channel
+        if not samples:
+            return
+        if not audio.rate:
+            audio.rate = frame.sample_rate
+            self.start_time = time.time() - frame.duration
+        if frame.num_channels != 1:
+            mono = downmix(frame.data[: samples * frame.num_channels], frame.num_channels)
+            frame = rtc.AudioFrame(mono, frame.sample_rate, 1, samples)
         audio.push(frame, samples)
         if leg is not None and leg.hears:
             audio.given = audio.end
@@ -103,19 +122,6 @@ class FailoverStream(DirectStream):
         if self._beside:
             for hear in tuple(self._beside):
                 hear(frame)
-
-    def _prepared(self, frame: rtc.AudioFrame) -> rtc.AudioFrame | None:
-        """*frame* as the members get it, if it is the first one or not like the others; ``None``: it is empty."""
-        count, channels = frame.samples_per_channel, frame.num_channels
-        if not count:
-            return None
-        if not self._audio.rate:
-            self._audio.rate = frame.sample_rate
-            self.start_time = time.time() - frame.duration
-        if channels == 1:
-            self._channels = 1
-            return frame
-        return rtc.AudioFrame(downmix(frame.data[: count * channels], channels), frame.sample_rate, 1, count)
 
     def _accept_flush(self) -> None:
         self._audio.flush()
@@ -133,6 +139,7 @@ class FailoverStream(DirectStream):
         self._more.set()
         if self._leg is not None:
             self._leg.end_input()
+        self._lookout.watch_closely()
 
     # ------------------------------------------------------------------ the supervisor
 
@@ -159,6 +166,7 @@ class FailoverStream(DirectStream):
                 return
             ending = await leg.ended
             self._leg = None
+            self._lookout.watch_closely()
             self._close(leg)
             if not await self._go_on_after(leg, ending):
                 return
@@ -321,36 +329,29 @@ class FailoverStream(DirectStream):
             return
         leg.troubles = 0
         now, transcript, audio = leg.last_event_at, self._transcript, self._audio
-        transcript.offset = self._start_time_offset
-        if event.speech_start_time is not None and leg.late_seconds:
-            # the member takes the moment it was given the audio for the moment it was spoken
-            event = dataclasses.replace(event, speech_start_time=event.speech_start_time - leg.late_seconds)
-        self._emit(*transcript.accept(event, audio.given_seconds))
         said = event.alternatives
+        if kind is stt.SpeechEventType.INTERIM_TRANSCRIPT and transcript.goes_on(event):
+            self._emit(event)
+            words = True
+        else:
+            transcript.offset = self._start_time_offset
+            if event.speech_start_time is not None and leg.late_seconds:
+                # the member takes the moment it was given the audio for the moment it was spoken
+                event = dataclasses.replace(event, speech_start_time=event.speech_start_time - leg.late_seconds)
+            self._emit(*transcript.accept(event, audio.given_seconds))
+            words = bool(said) and bool(said[0].text.strip())
         if said or leg.interims:
-            self._lookout.answered(now)
-        if said and said[0].text.strip():
+            self._lookout.answered_at, self._lookout.last_answer = audio.end, now
+        if words:
             proven = now - leg.began_at >= _PROOF_SECONDS
             for member, available in self._choice.heard(leg.member, now, proven=proven):
                 self._adapter._changed(member, available=available)
         if kind is stt.SpeechEventType.FINAL_TRANSCRIPT:
-            self._lookout.look(now)  # before it is gone; and a final often comes when it is quiet: that is noise
+            if leg.member:
+                self._lookout.look(now)  # before it is gone: how long it has been quiet must be known to go back
             audio.acknowledge(transcript.acknowledged)
             if transcript.timed is False:
                 audio.answered()
-
-    def _on_member_error(self, member: int, now: float) -> None:
-        """A member that goes on by itself has reported an error."""
-        self._trials.on_error(member)
-        leg = self._leg
-        if leg is None or leg.member != member or len(self._adapter.members) == 1 or leg.ended.done():
-            return
-        limit = self._adapter._options.silence_limit
-        leg.troubles = leg.troubles + 1 if now - leg.trouble_at < 2 * limit else 1
-        leg.trouble_at = now
-        self._lookout.hurry()
-        if leg.troubles >= _TROUBLES:
-            self._end(leg, "failed", f"reported {leg.troubles} errors in a row and said nothing in between")
 
     def _end(self, leg: Leg, kind: EndingKind, what: str) -> None:
         """The member hears no more, because of *what* it does."""
@@ -358,11 +359,6 @@ class FailoverStream(DirectStream):
         if kind == "failed":
             self._adapter._report(leg.member, error)
         leg.end(Ending(kind, error))
-
-    def _better_than(self, member: int, now: float) -> int | None:
-        """A member preferred to *member* that may serve."""
-        untested = self._adapter._options.probe == "next_utterance"
-        return self._choice.better(member, now, untested=untested) if member else None
 
     # ------------------------------------------------------------------ the rest
 

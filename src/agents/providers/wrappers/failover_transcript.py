@@ -106,6 +106,15 @@ class JoinedTranscript:
         """Whether the open utterance has no final yet."""
         return self.speaking and self._final_missing
 
+    def goes_on(self, interim: SpeechEvent) -> bool:
+        """Whether *interim* goes out as it is, as nearly all do. It is noted then; else :meth:`accept` it."""
+        said = interim.alternatives
+        if not self.speaking or self._again or not said or not said[0].text.strip():
+            return False
+        self._has_spoken = self._joined = True
+        self._only_repeated, self._interim = False, interim
+        return True
+
     def accept(self, event: SpeechEvent, given: float) -> list[SpeechEvent]:
         """What LiveKit should hear of a recogniser's *event*, in order.
 
@@ -159,9 +168,6 @@ class JoinedTranscript:
         text = data.text.strip() if data is not None else ""
         if not text:
             return self._retract()
-        if self.speaking and not self._again:  # as nearly always
-            self._joined, self._only_repeated, self._interim = True, False, event
-            return [event]
         fresh = text
         if self._again:
             fresh, _ = repeated_prefix([said.word for said in self._again], text)
