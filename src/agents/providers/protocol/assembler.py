@@ -78,6 +78,11 @@ class TranscriptAssembler:
         self._unplaced: list[tuple[str, float]] = []
         self._said_before_drop: list[str] = []
 
+    @property
+    def owes_text(self) -> bool:
+        """Whether the open utterance has no final yet, or text after it that is not final."""
+        return self._interim is not None or (self.speaking and self._final_missing)
+
     # ------------------------------------------------------------------ the connection
 
     def connected(self, origin: float, *, request_id: str = "") -> None:
@@ -217,9 +222,7 @@ class TranscriptAssembler:
             out.extend(self._ended())
         return out
 
-    def _place(
-        self, text: str, speaker: str | None, start: float | None, end: float | None, sent: float
-    ) -> None:
+    def _place(self, text: str, speaker: str | None, start: float | None, end: float | None, sent: float) -> None:
         """Note which audio a final covers."""
         if end is not None:
             self.acknowledged = max(self.acknowledged, end)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 
@@ -16,7 +17,7 @@ from ..transport.failures import ConnectionFailed, failure_of_exception
 from ..transport.sessions import SessionSource
 from ..transport.sockets import Socket, close_within, cut, failure_of_end, made_within, open_socket
 
-__all__ = ["Link", "connect"]
+__all__ = ["Link", "connect", "mistake"]
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No vendor's message comes near this; a larger one ends the connection."""
@@ -25,6 +26,9 @@ _LOUD_SECONDS = 1.0
 """So much loud audio without an answer is more than a cough."""
 
 Work = Coroutine[Any, Any, None]
+
+Question = Literal["opening", "audio", "flush", "keepalive", "close", "update"]
+"""What a conversation is asked for: the methods of :class:`~agents.providers.protocol.Conversation` that send."""
 
 
 class Link:
@@ -43,6 +47,7 @@ class Link:
         suspicious_after: seconds of silence of the vendor from which on loud audio is counted.
         loud_since_received: samples of loud audio sent while the vendor said nothing for suspiciously long.
         unreadable: messages in a row that were not understood.
+        useful: it brought some text.
     """
 
     def __init__(
@@ -71,12 +76,25 @@ class Link:
         self.suspicious_after = traits.stall_seconds / 2
         self.loud_since_received = 0
         self.unreadable = 0
+        self.useful = False
 
     def go_live(self, origin: int) -> None:
         """Audio may be sent from now on; it begins with sample *origin* of the stream."""
         self.live = True
         self.origin = origin
         self.live_at = self.last_sent = monotonic()
+
+    def ask(self, question: Question, *about: Any) -> Any:
+        """What the conversation wants to send.
+
+        Raises:
+            ConnectionFailed: for good, where the protocol makes a mistake: any other exception would leave the
+                stream deaf without a word.
+        """
+        try:
+            return getattr(self.conversation, question)(*about)
+        except Exception as error:
+            raise ConnectionFailed(mistake(error, self.settings)) from None
 
     async def send(self, messages: Sequence[WireMessage]) -> None:
         """Send *messages* in order.
@@ -207,7 +225,7 @@ class Link:
 
         Args:
             now: the present, as ``monotonic`` has it, like all times here.
-            speaking: an utterance is open, so the vendor has something to say.
+            speaking: an utterance waits for its text, so the vendor has something to say.
             last_audio_at: when the caller's last frame came.
         """
         traits = self.traits
@@ -255,6 +273,13 @@ class Link:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+def mistake(error: Exception, settings: Settings) -> Failure:
+    """The failure a protocol's own *error* is, with where it happened."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"the protocol fails with {type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+    return Failure(settings.redact(text), Verdict.PERMANENT)
+
+
 @types.coroutine
 def _rest_of(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
     """What is left of a coroutine that was begun by hand and *waits_for* something."""
@@ -294,9 +319,14 @@ async def _connect(source: SessionSource, protocol: StreamingProtocol, settings:
         max_message_bytes=MAX_MESSAGE_BYTES,
         autoping=False,  # pings are answered in receive, and sent by keep_heart_beating
     )
-    link = Link(ws, protocol.converse(settings), settings, protocol.traits(settings))
     try:
-        await link.send(link.conversation.opening())
+        link = Link(ws, protocol.converse(settings), settings, protocol.traits(settings))
+    except Exception as error:
+        cut(ws)
+        await close_within(ws)
+        raise ConnectionFailed(mistake(error, settings)) from None
+    try:
+        await link.send(link.ask("opening"))
     except BaseException:
         await link.aclose()
         raise

@@ -12,7 +12,7 @@ from ..protocol import AudioForm
 from ..protocol.replay import FLUSH, ReplayBuffer, Samples, is_loud
 from ..transport.failures import ConnectionFailed
 from .feed import AudioFeed
-from .link import Link
+from .link import Link, mistake
 
 __all__ = ["LOUD_PEAK", "Outbox"]
 
@@ -92,7 +92,12 @@ class Outbox:
                 continue
             if position != link.origin + link.samples:
                 self._note_gap(link, position)
-            link.send_now(link.conversation.audio(chunk), now, self.send_pending)
+            try:
+                messages = link.conversation.audio(chunk)
+            except Exception as error:
+                link.fail(mistake(error, link.settings))
+                continue
+            link.send_now(messages, now, self.send_pending)
             if link.live:
                 self._note_sent(link, position, chunk)
 
@@ -134,23 +139,23 @@ class Outbox:
         if link.sending:
             return
         link.sending = True
-        conversation, buffer = link.conversation, self._buffer
+        buffer = self._buffer
         try:
             while link.live and buffer is not None and (item := buffer.take()) is not None:
                 if not isinstance(item, tuple):
                     assert item is FLUSH
-                    await link.send(conversation.flush())
+                    await link.send(link.ask("flush"))
                     continue
                 position, samples = item
                 if position != link.origin + link.samples:
                     self._note_gap(link, position)
-                await link.send(conversation.audio(samples))
+                await link.send(link.ask("audio", samples))
                 self._note_sent(link, position, samples)
                 if self._form.replay_pace is not None:
                     await self._keep_pace(link, self._form.replay_pace)
             if link.live and self.ended and not link.closing:
                 link.closing = True
-                await link.send(conversation.close())
+                await link.send(link.ask("close"))
         except ConnectionFailed as failed:
             link.fail(failed.failure)
         finally:

@@ -26,7 +26,6 @@ from ..transport.checks import (
     located,
     secret_key,
 )
-from ..transport.failures import ConnectionFailed
 from ..transport.sessions import SessionSource
 from ..vendors import Vendor, find_vendor
 from .adapter import OnFailure, STTAdapter, given
@@ -117,7 +116,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         self._streams: weakref.WeakSet[WebSocketSpeechStream] = weakref.WeakSet()
         self._user_keyterms: tuple[str, ...] = ()
         self._session_keyterms: tuple[str, ...] = ()
-        self._prewarmed: asyncio.Task[Link] | None = None
+        self._prewarmed: dict[asyncio.AbstractEventLoop, asyncio.Task[Link]] = {}
         self._last_input_rate = _ROOM_SAMPLE_RATE
         self._answers_flush = False  # learnt from the vendor
 
@@ -217,45 +216,59 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # no event loop yet: the first stream connects by itself
-        if self._prewarmed is None:
+        for other in [other for other in self._prewarmed if other.is_closed()]:
+            del self._prewarmed[other]
+        if loop not in self._prewarmed:
             form = self._protocol.traits(self._settings).audio
             rate = form.wire_rate(self._last_input_rate, self.sample_rate)
             settings = dataclasses.replace(self._settings, sample_rate=rate)
             timeout = DEFAULT_API_CONNECT_OPTIONS.timeout
-            self._prewarmed = loop.create_task(
+            self._prewarmed[loop] = task = loop.create_task(
                 connect(self._source, self._protocol, settings, timeout=timeout), name="voxport.prewarm"
             )
-            self._prewarmed.add_done_callback(_retrieve)
+            task.add_done_callback(_retrieve)
 
-    async def _take_prewarmed(self, settings: Settings) -> Link | None:
-        task, self._prewarmed = self._prewarmed, None
+    async def _take_prewarmed(self, settings: Settings, *, timeout: float) -> Link | None:
+        """The connection opened ahead on this event loop, if there is one in *timeout* seconds, for *settings*."""
+        task = self._prewarmed.pop(asyncio.get_running_loop(), None)
         if task is None:
             return None
         try:
-            link = await task
-        except ConnectionFailed as failed:
-            logger.debug("prewarming failed, connecting anew: %s", failed)
-            return None
-        if link.closed or link.settings != settings:
-            await link.aclose()
-            return None
-        return link
+            await asyncio.wait({task}, timeout=timeout)
+        except asyncio.CancelledError:
+            await _throw_away(task)
+            raise
+        if task.done() and not task.cancelled():
+            if (error := task.exception()) is not None:
+                logger.debug("prewarming failed, connecting anew: %s", error)
+                return None
+            link = task.result()
+            if not link.closed and link.settings == settings:
+                return link
+        await _throw_away(task)
+        return None
 
     async def aclose(self) -> None:
-        """Close every stream, the prewarmed connection and the session, if it is an own one."""
-        for stream in list(self._streams):
+        """Close the streams, the prewarmed connection and the session, if it is an own one, of this event loop."""
+        loop = asyncio.get_running_loop()
+        for stream in [stream for stream in self._streams if stream._loop is loop]:
             await stream.aclose()
-        task, self._prewarmed = self._prewarmed, None
+        task = self._prewarmed.pop(loop, None)
         if task is not None:
-            task.cancel()
-            results = await asyncio.gather(task, return_exceptions=True)
-            if isinstance(results[0], Link):
-                await results[0].aclose()
+            await _throw_away(task)
         await self._source.aclose()
 
 
 def _merged(first: Any, second: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *second]))
+
+
+async def _throw_away(task: asyncio.Task[Link]) -> None:
+    """Close the connection that *task* makes or made."""
+    task.cancel()
+    (made,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(made, Link):
+        await made.aclose()
 
 
 def _retrieve(task: asyncio.Task[Link]) -> None:

@@ -8,7 +8,8 @@ How it works, from top to bottom:
   silence of the vendor, idle connections, session limits.
 * A :class:`~.link.Link` is one connection: the socket and the protocol's conversation on it.
 * What a vendor's messages mean is the protocol's business, what LiveKit hears the assembler's, what must be sent
-  again the replay buffer's. None of them does I/O, and nothing here knows a vendor.
+  again the replay buffer's, and whether a vendor has said all there is the remainder's. None of them does I/O, and
+  nothing here knows a vendor.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from ..protocol import (
 )
 from ..protocol.assembler import TranscriptAssembler
 from ..transport.failures import ConnectionFailed, api_error
-from ..transport.sockets import NO_STATUS
 from .adapter import OnFailure
 from .direct import DirectStream
 from .link import Link, connect
 from .outbox import Outbox
+from .remainder import Remainder
 from .ticker import ticker
 
 if TYPE_CHECKING:
@@ -54,12 +55,6 @@ logger = logging.getLogger("agents.providers.stt")
 
 _USAGE_SECONDS = 5.0
 """Usage is reported in steps of so much audio."""
-
-_UNHEARD_SECONDS = 0.1
-"""So much loud audio without a final at the end is not just the tail of the last word."""
-
-_DRAINS_IN_VAIN = 3
-"""So many connections in a row that closed without a final for audio that may hold speech: it holds none."""
 
 _PROOF_SECONDS = 0.2
 """A connection that broke sooner proves nothing, whatever it said: reconnects to it slow down."""
@@ -109,15 +104,15 @@ class WebSocketSpeechStream(DirectStream):
             keep_seconds=replay_seconds or stt._replay_seconds,
             on_gap=self._assembler.skipped,
         )
+        self._remainder = Remainder(self._assembler, self._outbox, self._traits, answers_flush=stt._answers_flush)
         self._backoff = Backoff()
         self._failures_in_a_row = 0
         self._connects = 0
         self._link: Link | None = None
         self._wanted = asyncio.Event()  # there is something to send, or the end of it
         self._input_ended_at = 0.0
+        self._input_ends: asyncio.Future[None] | None = None  # made when somebody waits for it
         self._begun = False
-        self._drained_in_vain = 0
-        self._idle_again = False
         self._reconnect_wanted = False
         self._end_held_since: float | None = None
 
@@ -141,7 +136,7 @@ class WebSocketSpeechStream(DirectStream):
             early = self._connects == 0 and self._traits.audio.sample_rates is None
             if not early or self._failures_in_a_row:
                 await self._wanted.wait()
-            if self._outbox.ended and self._settled():
+            if self._outbox.ended and self._remainder.settled:
                 break
             try:
                 over = await self._converse()
@@ -154,7 +149,7 @@ class WebSocketSpeechStream(DirectStream):
         """One connection, from the handshake to its end. Returns whether the stream is over with it."""
         began = monotonic()
         settings = self._settings_now()
-        link = await self._adapter._take_prewarmed(settings)
+        link = await self._adapter._take_prewarmed(settings, timeout=self._retry.timeout)
         reused = link is not None
         if link is None:
             link = await connect(self._adapter._source, self._protocol, settings, timeout=self._retry.timeout)
@@ -169,12 +164,15 @@ class WebSocketSpeechStream(DirectStream):
             await self._listen(link)
             return link.drained
         except ConnectionFailed as failed:
-            if link.closing and self._is_drained(failed.failure):
+            if link.closing and self._remainder.is_drained(failed.failure):
                 return True
-            if self._is_idle_close(failed.failure):
+            if self._remainder.is_idle_close(failed.failure, monotonic()):
                 self._wanted.clear()  # it did nothing wrong: come back with the next audio
                 return False
-            if monotonic() - link.live_at > self._retry.timeout:
+            if reused and not link.useful:  # it went stale before it was needed, which is nobody's failure
+                logger.debug("a prewarmed connection was of no use: %s", failed)
+                return False
+            if self._lasted(link, failed.failure):
                 self._proven(link)
             raise
         finally:
@@ -188,49 +186,6 @@ class WebSocketSpeechStream(DirectStream):
         """From here on audio goes out: first what no final has covered, then what comes."""
         self._assembler.connected(self._outbox.go_live(link))
         self._count_audio()
-
-    def _settled(self) -> bool:
-        """Whether nothing is left that a vendor could say about the audio so far."""
-        return not self._assembler.speaking and self._outbox.all_final
-
-    def _may_hold_speech(self) -> bool | None:
-        """Whether speech was sent that the vendor has not answered; ``None`` where its answers do not tell."""
-        if self._assembler.speaking:
-            return True
-        if self._assembler.gives_times is False and not self._adapter._answers_flush:
-            return None  # without times only an answer to a flush tells which audio is final
-        return self._outbox.unheard_seconds > _UNHEARD_SECONDS
-
-    def _is_drained(self, failure: Failure) -> bool:
-        """Whether a vendor that ended the connection after the closing message has given all there is.
-
-        Some answer with a message of their own; the others just close or say no more, and then only what is
-        missing tells a proper end from a break: an utterance without its final, or speech that no final covers.
-        Such a stream is drained again over a new connection.
-        """
-        missing = self._may_hold_speech()
-        orderly = failure.status in (1000, NO_STATUS)
-        if (
-            self._settled()
-            or missing is False
-            or (orderly and (missing is None or self._traits.promotes_last_partial))
-        ):
-            return True
-        if missing and not orderly:
-            return False  # a break, plainly
-        self._drained_in_vain += 1
-        return self._drained_in_vain > _DRAINS_IN_VAIN
-
-    def _is_idle_close(self, failure: Failure) -> bool:
-        """Whether the vendor closed because there was nothing to do, which is no failure."""
-        outbox = self._outbox
-        idle = monotonic() - outbox.last_audio_at >= self._traits.idle_seconds
-        if failure.status is None or outbox.ended or outbox.waiting_seconds or not idle:
-            return False
-        if self._may_hold_speech() and not self._idle_again:
-            self._idle_again = True  # the caller stopped in mid-sentence: ask once more for the rest
-            return False
-        return True
 
     async def _listen(self, link: Link) -> None:
         read = 0
@@ -257,7 +212,8 @@ class WebSocketSpeechStream(DirectStream):
             raise error from None
         self._emit_error(error, recoverable=True)
         delay = self._backoff.next_delay(failure.retry_after)
-        if self._outbox.ended and monotonic() + delay - self._input_ended_at > _GIVE_UP_SECONDS:
+        logger.warning("%s; reconnecting in %.1f s", error.message, delay, extra={"stt": self._adapter.label})
+        if not await self._wait_to_reconnect(monotonic() + delay):
             logger.error(
                 "%s; the input has ended and %.1f s of audio stay unrecognised",
                 error.message,
@@ -266,10 +222,23 @@ class WebSocketSpeechStream(DirectStream):
             )
             self._stats.dropped_seconds += self._outbox.take_dropped()
             return False
-        logger.warning("%s; reconnecting in %.1f s", error.message, delay, extra={"stt": self._adapter.label})
-        await asyncio.sleep(delay)
         self._stats.reconnects += 1
         return True
+
+    async def _wait_to_reconnect(self, due: float) -> bool:
+        """Wait until *due*; ``False`` at once when that is too late for an input that has ended, or ends now."""
+        if not self._outbox.ended:
+            self._input_ends = self._loop.create_future()
+            await asyncio.wait({self._input_ends}, timeout=due - monotonic())
+        if self._outbox.ended and due - self._input_ended_at > _GIVE_UP_SECONDS:
+            return False
+        await asyncio.sleep(due - monotonic())
+        return True
+
+    def _lasted(self, link: Link, failure: Failure) -> bool:
+        """Whether the connection was well for long. One that answered no speech, or nothing in time, was not."""
+        silent = failure.detail.get("timeout") or link.loud_since_received
+        return not silent and monotonic() - link.live_at > self._retry.timeout
 
     def _proven(self, link: Link) -> None:
         """The connection was of use: the next failure is a new one. One that broke at once proves nothing."""
@@ -282,7 +251,6 @@ class WebSocketSpeechStream(DirectStream):
     def _accept_frame(self, frame: rtc.AudioFrame) -> None:
         if not self._begun:
             self._begin(frame)
-        self._idle_again = False
         link = self._link
         if link is not None and link.live and not link.sending:
             self._outbox.push_through(frame, link)
@@ -303,6 +271,8 @@ class WebSocketSpeechStream(DirectStream):
     def _accept_end(self) -> None:
         self._outbox.ended = True
         self._input_ended_at = monotonic()
+        if self._input_ends is not None and not self._input_ends.done():
+            self._input_ends.set_result(None)
         self._send_now()
 
     def _send_now(self) -> None:
@@ -328,6 +298,7 @@ class WebSocketSpeechStream(DirectStream):
         through: float | None = None  # where the message that answers a flush puts its end
         for event in events:
             if isinstance(event, (Partial, Final)):
+                link.useful = True
                 self._emit(*assembler.accept(event, sent))
                 if isinstance(event, Final):
                     through = assembler.final_through
@@ -340,7 +311,7 @@ class WebSocketSpeechStream(DirectStream):
                     self._go_live(link)
             elif isinstance(event, Flushed):
                 position = outbox.flush_answered(through)
-                self._adapter._answers_flush = True
+                self._adapter._answers_flush = self._remainder.answers_flush = True
                 if position is not None:
                     self._emit(*assembler.flushed(position))
             elif isinstance(event, Finished):
@@ -352,7 +323,7 @@ class WebSocketSpeechStream(DirectStream):
             else:
                 self._emit(*assembler.accept(event, sent))
         if outbox.acknowledge(assembler.acknowledged):
-            self._drained_in_vain = 0
+            self._remainder.answered()
             self._proven(link)
         if self._reconnect_wanted and not assembler.speaking:
             link.finish()
@@ -411,7 +382,7 @@ class WebSocketSpeechStream(DirectStream):
         if link is None or link.closed:
             return
         link.keep_heart_beating(now)
-        failure = link.trouble(now, speaking=self._assembler.speaking, last_audio_at=self._outbox.last_audio_at)
+        failure = link.trouble(now, speaking=self._assembler.owes_text, last_audio_at=self._outbox.last_audio_at)
         if failure is not None:
             link.fail(failure)
         elif link.closing:
@@ -425,7 +396,7 @@ class WebSocketSpeechStream(DirectStream):
         """End a drain in which nothing more can come, however much the vendor still says."""
         limit = link.traits.drain_seconds
         # once all is final, messages are no reason to stay: some servers send heartbeats for ever
-        heard = link.last_sent if self._settled() else max(link.last_received, link.last_sent)
+        heard = link.last_sent if self._remainder.settled else max(link.last_received, link.last_sent)
         if now - heard > limit:
             link.fail(Failure(f"it neither finished nor closed within {limit:g} s", detail={"timeout": True}))
         elif now - self._input_ended_at > _GIVE_UP_SECONDS:
@@ -434,7 +405,7 @@ class WebSocketSpeechStream(DirectStream):
     def _keep_alive(self, link: Link, now: float) -> None:
         traits = link.traits
         if traits.keepalive_seconds is not None and now - link.last_sent >= traits.keepalive_seconds:
-            link.run(lambda: link.send(link.conversation.keepalive()))
+            link.run(lambda: link.send(link.ask("keepalive")))
         if traits.session_seconds is not None and now - link.live_at > traits.session_seconds:
             self._reconnect_wanted = True
 
@@ -447,7 +418,11 @@ class WebSocketSpeechStream(DirectStream):
         if link is None or link.closed:
             return
         link.settings = dataclasses.replace(link.settings, **changes)
-        messages = link.conversation.update(link.settings) if link.live else None
+        try:
+            messages = link.ask("update", link.settings) if link.live else None
+        except ConnectionFailed as failed:
+            link.fail(failed.failure)
+            return
         if messages is not None:
             link.run(lambda: link.send(messages))
         else:
