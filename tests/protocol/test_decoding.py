@@ -26,6 +26,23 @@ def test_what_is_no_number_is_null(number: float) -> None:
     assert decode_json(message.encode()) == expected
 
 
+def test_a_number_too_large_for_one_is_null() -> None:
+    assert decode_json('{"text":"hello","confidence":1e400,"end":NaN,"start":0.5}') == {
+        "text": "hello",
+        "confidence": None,
+        "end": None,
+        "start": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['\ufeff{"text":"a\tb"}', '\ufeff{"text":"a\tb"}'.encode(), '{"text":"a\tb"}\n\0', b'{"text":"a\tb"}\0'],
+)
+def test_what_stands_around_and_in_it_by_mistake_is_passed_over(data: str | bytes) -> None:
+    assert decode_json(data) == {"text": "a\tb"}
+
+
 @pytest.mark.parametrize(
     ("text", "read"), [(r"\ud83d", "\ufffd"), (r"a\ude00b", "a\ufffdb"), (r"\ud83d\ude00 \ud83d", "😀 \ufffd")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -14,8 +15,8 @@ def decode_json(data: str | bytes) -> Any:
     """The value of *data*.
 
     ``NaN`` and ``Infinity``, which Python's own encoder writes unless told otherwise, are read as ``null``, and
-    half a surrogate pair as U+FFFD. The standard knows neither, but a transcript must not be lost for a confidence
-    that is no number.
+    half a surrogate pair as U+FFFD. A byte order mark, a closing NUL and control characters in texts are passed
+    over. The standard knows none of them, but a transcript must not be lost for a confidence that is no number.
 
     Raises:
         ValueError: it is no JSON.
@@ -25,8 +26,19 @@ def decode_json(data: str | bytes) -> Any:
     except orjson.JSONDecodeError as error:
         refused = error
     try:
-        value = json.loads(data, parse_constant=lambda name: None)
+        written = data if isinstance(data, str) else data.decode()
+        value = json.loads(
+            written.strip("\ufeff\0 \t\r\n"),
+            strict=False,
+            parse_constant=lambda name: None,
+            parse_float=_finite,
+        )
         text = json.dumps(value, ensure_ascii=False)
         return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     except (ValueError, RecursionError):
         raise refused from None
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
