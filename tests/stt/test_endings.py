@@ -66,7 +66,7 @@ class TestABeginningWithoutAnEnd:
 
 @pytest.mark.parametrize("ready", [True, False], ids=["never answers speech", "never ready"])
 async def test_a_service_that_says_nothing_is_given_up(ready: bool) -> None:
-    """Or a FallbackAdapter would stay with it for ever, since each connection is open for longer than its limit."""
+    """Or a FallbackAdapter would stay with it for ever: each connection is open for longer than its limit."""
 
     async def mute(c: Connection) -> None:
         await c.receive_all()
