@@ -43,6 +43,7 @@ class Scripted(STTAdapter):
     Attributes:
         fails: raised by every new stream and every recognition while set.
         deaf: says nothing.
+        quits: its next stream ends in good order after the first final, whatever it was given.
         takes: seconds from a flush, or the end of the input, to what it still has to say.
         streams: how many there were.
         heard: seconds of audio each stream was given.
@@ -53,6 +54,7 @@ class Scripted(STTAdapter):
         self.name = name
         self.fails: Exception | None = None
         self.deaf = False
+        self.quits = False
         self.takes = 0.0
         self.times = True
         self.streams: list[ScriptedStream] = []
@@ -154,6 +156,9 @@ class ScriptedStream(stt.RecognizeStream):
                 self.say(INTERIM, ear, words)
             if words and ear.position - ear.voice_end >= 0.3 * item.sample_rate:
                 self._finish(ear, words)
+                if self._recogniser.quits:
+                    self._recogniser.quits = False
+                    return
         self._finish(ear, words)
 
     def _finish(self, ear: Ear | None, words: list[Any]) -> None:
@@ -499,6 +504,19 @@ async def test_speech_without_a_pause_is_not_taken_for_noise_when_a_member_break
     one.streams[0].stop.set()
     await call.end()
     assert call.words == list(range(40))
+    await adapter.aclose()
+
+
+async def test_a_member_that_quits_while_it_is_given_the_rest_again_has_not_said_all() -> None:
+    one, two, adapter = pair()
+    one.times = two.times = False
+    two.quits = one.deaf = True
+    call = Call(adapter)
+    await call.push(speak([2, 3], RATE).pcm)
+    one.fails = DOWN
+    one.streams[0].stop.set()
+    await call.end()
+    assert call.words == [0, 1, 2, 3, 4]
     await adapter.aclose()
 
 

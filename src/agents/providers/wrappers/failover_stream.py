@@ -231,7 +231,9 @@ class FailoverStream(DirectStream):
             self._choice.hand_to(leg.successor)
             return True
         if leg.asked_to_end is not None and leg.successor is None:
-            if self._is_drained(sure=ending.kind == "ended", broken=ending.kind != "ended"):
+            live = self._input_ended_at is not None and leg.began_at <= self._input_ended_at
+            ended = ending.kind == "ended"
+            if self._is_drained(sure=ended, trusted=ended and live, broken=not ended):
                 return False
             if ending.kind == "ended":  # there may be speech it did not hear; ask somebody else
                 self._drained_in_vain += 1
@@ -285,11 +287,13 @@ class FailoverStream(DirectStream):
             and self._audio.unheard_seconds <= UNHEARD_SECONDS
         )
 
-    def _is_drained(self, *, sure: bool, broken: bool = False) -> bool:
+    def _is_drained(self, *, sure: bool, trusted: bool = False, broken: bool = False) -> bool:
         """Whether all there was has been said after the end of the input.
 
         Args:
-            sure: the member ended in good order, so its last final is its last. Without times nothing else tells.
+            sure: the member ended in good order, so its last final is its last.
+            trusted: and it heard the caller live. Without times nothing else tells; but one that was given all at
+                once, with the end behind it, may have ended for reasons of its own in the middle of it.
             broken: the member did not live to say what it heard: whatever is not silence may have been speech.
         """
         transcript = self._transcript
@@ -298,7 +302,7 @@ class FailoverStream(DirectStream):
         if transcript.text_open or transcript.final_missing:
             return False
         unheard = self._audio.audible_seconds if broken else self._audio.unheard_seconds
-        return (sure and transcript.timed is False) or unheard <= UNHEARD_SECONDS
+        return (trusted and transcript.timed is False) or unheard <= UNHEARD_SECONDS
 
     def _given_up(self, delay: float) -> bool:
         ended = self._input_ended_at
