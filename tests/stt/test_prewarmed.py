@@ -56,6 +56,7 @@ async def test_one_of_another_event_loop_is_not_touched() -> None:
 
         async def prewarm() -> None:
             voxport.prewarm()
+            await asyncio.wait(voxport._prewarmed.values())
 
         async def elsewhere(work: Any) -> None:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, other))
