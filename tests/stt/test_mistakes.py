@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from livekit.agents import APIError
+from livekit.agents import APIConnectOptions, APIError
 from vendor_server import Connection, Tuned, VendorServer, frames, ramp
 
 from agents.providers.protocol import Conversation, Settings
+from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 
 
@@ -66,3 +67,31 @@ async def test_audio_that_waited_for_a_connection_meets_the_mistake_too() -> Non
                 with pytest.raises(APIError, match="the protocol fails with KeyError"):
                     async for _ in stream:
                         pass
+
+
+async def test_a_hook_that_returns_no_text_is_told_so() -> None:
+    class Mine(CustomHTTPSTTAdapter):
+        async def _send_audio_chunk(self, audio_data: bytes) -> str:
+            return {"transcript": "hi"}  # type: ignore[return-value]
+
+    async with Mine("https://stt.example.com", on_failure="raise") as adapter:
+        with pytest.raises(APIError, match=r"_send_audio_chunk .*must return the text, not a dict"):
+            await adapter.recognize(frames(ramp(0.2)), conn_options=APIConnectOptions(max_retry=0))
+
+
+async def test_a_hook_without_async_is_told_so() -> None:
+    class Mine(CustomHTTPSTTAdapter):
+        def _send_audio_chunk(self, audio_data: bytes) -> str:  # type: ignore[override]
+            return "hi"
+
+    async with Mine("https://stt.example.com", on_failure="raise") as adapter:
+        with pytest.raises(APIError, match="async def _send_audio_chunk"):
+            await adapter.recognize(frames(ramp(0.2)), conn_options=APIConnectOptions(max_retry=0))
+
+
+def test_a_hook_nobody_calls_is_refused() -> None:
+    with pytest.raises(TypeError, match="belongs to CustomHTTPSTTAdapter"):
+
+        class Mine(CustomWebSocketSTTAdapter):
+            async def _send_audio_chunk(self, audio_data: bytes) -> str:
+                return "hi"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import ssl
 from collections.abc import Mapping
@@ -308,8 +309,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         try:
             if self._overridden:
                 # An override may set no timeout of its own, and nobody may wait for ever.
-                text = await bounded(self._send_audio_chunk(recording.data), self._request_timeout)
-                return Recognition(text=text or "")
+                return Recognition(text=await self._text_of_override(recording.data))
             return await self._ask(recording, settings, self._timeout(conn_options))
         except APIError as typed:
             error = typed
@@ -329,6 +329,15 @@ class CustomHTTPSTTAdapter(STTAdapter):
         else:
             self.stats.permanent_failures += 1
         return _Failed(error, retry_after)
+
+    async def _text_of_override(self, audio_data: bytes) -> str:
+        asked: Any = self._send_audio_chunk(audio_data)
+        if not inspect.isawaitable(asked):
+            raise TypeError(f"write it as 'async def {_HOOK}'")
+        text = await bounded(asked, self._request_timeout)
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"it must return the text, not a {type(text).__name__}")
+        return text or ""
 
     def _error_of_override(self, raw: Exception, settings: Settings) -> APIError:
         """A mistake as one of LiveKit's errors: any other exception would leave the session deaf in silence."""

@@ -63,6 +63,14 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         ConfigurationError: with what to change.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_send_audio_chunk" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}._send_audio_chunk would never be called: it belongs to CustomHTTPSTTAdapter; "
+                "what goes over a WebSocket is a protocol's business (docs/add-your-vendor.md)"
+            )
+
     def __init__(
         self,
         ws_url: str,

@@ -65,6 +65,9 @@ _HELD_END_SECONDS = 3.0
 _UNREADABLE_LIMIT = 100
 """So many messages in a row that no protocol knows: this is not the service it should be."""
 
+_AHEAD_SECONDS = 2.0
+"""So much of a recording waits to be sent at most."""
+
 _GIVE_UP_SECONDS = 60.0
 """After end_input, a vendor that cannot be reached for so long will not give the rest any more."""
 
@@ -450,6 +453,11 @@ class WebSocketSpeechStream(DirectStream):
                 self._protocol.name,
                 extra={"stt": self._adapter.label},
             )
+
+    async def _send_audio_frame(self, frame: rtc.AudioFrame) -> None:
+        """Push a frame of a recording, and wait while too much of it waits to be sent."""
+        self.push_frame(frame)
+        await self.wait_for_room(_AHEAD_SECONDS)
 
     async def wait_for_room(self, seconds: float) -> None:
         """Wait until less than *seconds* of audio waits to be sent, so that a recording can be pushed at once."""

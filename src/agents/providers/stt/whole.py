@@ -24,7 +24,6 @@ __all__ = ["joined", "recognise_by_streaming"]
 logger = logging.getLogger("agents.providers.stt")
 
 _FRAME_SECONDS = 0.1
-_AHEAD_SECONDS = 2.0
 
 
 async def recognise_by_streaming(
@@ -77,8 +76,7 @@ async def _push(stream: WebSocketSpeechStream, buffer: utils.AudioBuffer, sample
     step = int(recording.sample_rate * _FRAME_SECONDS) * 2
     for begin in range(0, len(recording.data), step):
         piece = recording.data[begin : begin + step]
-        stream.push_frame(rtc.AudioFrame(piece, recording.sample_rate, 1, len(piece) // 2))
-        await stream.wait_for_room(_AHEAD_SECONDS)
+        await stream._send_audio_frame(rtc.AudioFrame(piece, recording.sample_rate, 1, len(piece) // 2))
     stream.end_input()
 
 
