@@ -72,7 +72,8 @@ def timed_words(words: Sequence[Word], anchors: Anchors, sent: float, offset: fl
             begun, ended = placed(start, anchors, sent), placed(end, anchors, sent, ends=True)
             from_ = NOT_GIVEN if begun is None else begun + offset
             to = NOT_GIVEN if ended is None else ended + offset
-        timed.append(TimedString(word.text, from_, to, word.confidence, offset, word.speaker))
+        confidence = word.confidence or NOT_GIVEN
+        timed.append(TimedString(word.text, from_, to, confidence, offset, word.speaker))
     return timed
 
 
