@@ -114,3 +114,24 @@ async def test_the_end_of_the_input_does_not_wait_for_a_vendor_that_asks_for_pat
             assert texts([event async for event in stream]) == []
             assert time.monotonic() - began < 10
         assert voxport.stats.dropped_seconds == pytest.approx(0.2)
+
+
+async def test_a_server_that_closes_at_a_flush_is_heard_all_the_same() -> None:
+    """Vosk servers were like that before they knew `reset`."""
+
+    async def closes_at_a_flush(c: Connection) -> None:
+        while (kind := await c.next_message()) != "end_of_stream":
+            if kind == "flush":
+                await c.ws.close(code=1011)
+            if kind in ("flush", "closed"):
+                return
+        await c.final("hello", start=0.0, end=c.seconds)
+
+    async with VendorServer(*[closes_at_a_flush] * 9) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport, voxport.stream() as stream:
+            for frame in frames(ramp(0.2)):
+                stream.push_frame(frame)
+            stream.flush()
+            stream.end_input()
+            assert texts([event async for event in stream]) == ["hello"]
+    assert len(server.connections) == 3

@@ -21,6 +21,8 @@ __all__ = ["FLUSH", "Chunk", "ReplayBuffer", "Samples", "is_loud"]
 
 _BYTES_PER_SAMPLE: Final = 2
 _MAX_PENDING_FLUSHES: Final = 64
+_FLUSH_TRIES: Final = 2
+"""A flush on which so many connections broke is not sent again: some servers close at what they do not know."""
 
 Samples = Union[bytes, bytearray, memoryview]
 Chunk = tuple[int, Samples]
@@ -68,6 +70,7 @@ class ReplayBuffer:
         self._next = 0  # index of the first chunk not sent yet; its position is sent
         self._flushes: list[int] = []  # positions, oldest first
         self._flushes_sent = 0
+        self._flush_tries = 0  # on how many connections the oldest flush was sent
         self._answered = 0
         self.acknowledged = 0
         self.end = 0
@@ -195,20 +198,26 @@ class ReplayBuffer:
 
     def _take_flush(self) -> int:
         self._flushes_sent -= 1
+        self._flush_tries = 0
         return self._flushes.pop(0)
 
     def rewind(self) -> int:
         """Start again on a new connection: the next :meth:`take` gives the first sample that is not final.
 
         Returns that sample's position. Flushes that were sent and whose audio is final by now have done their
-        work; the others are sent again.
+        work; the others are sent again, but not for ever.
         """
         self._next = 0
         if self._chunks and self._start > self.acknowledged:
             self._lose(self._start)
         while self._flushes_sent and self._flushes[0] <= self.acknowledged:
-            self._flushes.pop(0)
-            self._flushes_sent -= 1
+            self._take_flush()
+        if self._flushes_sent:
+            self._flush_tries += 1
+            if self._flush_tries == _FLUSH_TRIES:
+                at = self._take_flush()
+                while self._flushes and self._flushes[0] == at:
+                    self._flushes.pop(0)
         self._flushes_sent = 0
         self.sent = self.acknowledged
         if self._chunks and self._start < self.acknowledged:
