@@ -40,7 +40,7 @@ from .requests import (
 )
 from .rules import Program
 from .schema import Profile, Streaming
-from .templates import Scope, compile_template, references
+from .templates import Scope, Template, compile_template, references
 
 __all__ = ["ProfileStreaming", "as_websocket", "close_code_table"]
 
@@ -132,6 +132,7 @@ class _Plan:
         self.flush = MessageWriter(streaming.flush)
         self.close = MessageWriter(streaming.close)
         self.update = MessageWriter(streaming.update.send if streaming.update is not None else ())
+        self._updated = _updated_by(streaming)
         self.after_audio = MessageWriter(streaming.audio.then)
         self.encode = ENCODERS[streaming.audio.encoding]
         self.envelope = compile_template(streaming.audio.message) if streaming.audio.message is not None else None
@@ -148,6 +149,10 @@ class _Plan:
         """The rules that exist with these options."""
         return self._program(frozenset(name for name in self._switches if scope.options.get(name)))
 
+    def takes_back(self, before: Scope, after: Scope) -> bool:
+        """Whether the message of an update would leave out what *before* has: the vendor would go on with that."""
+        return any(get(before) is not None and get(after) is None for get in self._updated)
+
     def connect_request(self, scope: Scope) -> ConnectRequest:
         target = self._connect(scope)
         if target is None:
@@ -160,6 +165,15 @@ class _Plan:
         }
         subprotocols = [str(value) for get in self._subprotocols if (value := get(scope)) is not None]
         return ConnectRequest(self._query.apply(url, scope), headers, subprotocols)
+
+
+def _updated_by(streaming: Streaming) -> list[Template]:
+    """The values that an update in band sends."""
+    if streaming.update is None:
+        return []
+    send = [message.model_dump(mode="json", by_alias=True) for message in streaming.update.send]
+    changes = set(streaming.update.changes)
+    return [compile_template(f"${{{name}}}") for name in sorted(changes & {name for name, _ in references(send)})]
 
 
 def as_websocket(url: str) -> str:
@@ -224,7 +238,7 @@ class _ProfileConversation(Conversation):
         before = self._scope
         if update.models is not None and not (scope.model and re.match(update.models, scope.model)):
             return None
-        if not _only_changes(before, scope, update.changes):
+        if not _only_changes(before, scope, update.changes) or self._plan.takes_back(before, scope):
             return None
         before.settings, before.options = scope.settings, scope.options
         before.language, before.model = scope.language, scope.model

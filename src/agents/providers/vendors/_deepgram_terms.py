@@ -1,7 +1,7 @@
-"""Deepgram's streams: the profile's names, and what its ``Configure`` replaces and what it leaves.
+"""Deepgram's streams: keyterms that a ``Configure`` does not lose.
 
-It replaces all keyterms, so those of the option ``keyterm`` stand among the adapter's. What it leaves out stays as
-it was (https://developers.deepgram.com/docs/flux/configure): an option that is taken back wants a new connection.
+It replaces all there are (https://developers.deepgram.com/docs/flux/configure), so those of the option ``keyterm``
+stand among the adapter's.
 """
 
 from __future__ import annotations
@@ -27,23 +27,13 @@ class DeepgramStreaming(ProfileStreaming):
 
     def converse(self, settings: Settings) -> Conversation:
         conversation = super().converse(_complete(settings))
-        update, told = conversation.update, settings
+        update = conversation.update
 
-        def update_or_reconnect(settings: Settings) -> Sequence[WireMessage] | None:
-            nonlocal told
-            messages = None if self._takes_back(told, settings) else update(_complete(settings))
-            if messages is not None:
-                told = settings
-            return messages
+        def update_with_all_terms(settings: Settings) -> Sequence[WireMessage] | None:
+            return update(_complete(settings))
 
-        conversation.update = update_or_reconnect  # type: ignore[method-assign]
+        conversation.update = update_with_all_terms  # type: ignore[method-assign]
         return conversation
-
-    def _takes_back(self, told: Settings, wanted: Settings) -> bool:
-        """Whether *wanted* lacks an option of *told* that has no default to say instead."""
-        given = {name for name, value in told.options.items() if value is not None and name != "keyterm"}
-        left = {name for name, value in wanted.options.items() if value is not None}
-        return any(self.profile.options[name].default is None for name in given - left)
 
 
 def _complete(settings: Settings) -> Settings:
