@@ -108,6 +108,20 @@ async def test_how_it_ended_is_known(fails: bool) -> None:
     await leg.aclose()
 
 
+@pytest.mark.parametrize(
+    ("late", "served", "caught_up"), [(0.0, 0.1, True), (4.0, 0.1, False), (4.0, 4.1, False), (4.0, 5.1, True)]
+)
+async def test_who_was_given_much_late_is_busy_with_it_for_a_while(
+    late: float, served: float, caught_up: bool
+) -> None:
+    leg = leg_of(Direct(Member()), lambda leg, event: None)
+    leg.late_seconds = late
+    leg.began_at -= served
+    leg.end_input()
+    assert leg.had_caught_up is caught_up
+    await leg.aclose()
+
+
 async def test_nothing_is_heard_of_a_member_that_was_left() -> None:
     heard: list[Any] = []
     stream = Direct(Member())

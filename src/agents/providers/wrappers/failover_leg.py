@@ -15,6 +15,9 @@ __all__ = ["Ending", "EndingKind", "Leg"]
 
 EndingKind = Literal["failed", "silent", "ended", "handed over"]
 
+_CATCH_UP_SECONDS = 1.0
+"""A member may take so long to begin, and as long as the audio that was kept for it lasts to hear that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -100,6 +103,12 @@ class Leg:
                 self.stream.end_input()
             except Exception as error:
                 self.refused(error)
+
+    @property
+    def had_caught_up(self) -> bool:
+        """Whether it had the time to hear what was kept for it, before it was asked for the rest."""
+        served = self.asked_to_end - self.began_at if self.asked_to_end is not None else 0.0
+        return not self.late_seconds or served >= self.late_seconds + _CATCH_UP_SECONDS
 
     def refused(self, error: Exception) -> None:
         """It raised *error* when it was given something, and so has failed.

@@ -231,9 +231,8 @@ class FailoverStream(DirectStream):
             self._choice.hand_to(leg.successor)
             return True
         if leg.asked_to_end is not None and leg.successor is None:
-            live = self._input_ended_at is not None and leg.began_at <= self._input_ended_at
             ended = ending.kind == "ended"
-            if self._is_drained(sure=ended, trusted=ended and live, broken=not ended):
+            if self._is_drained(sure=ended, trusted=ended and leg.had_caught_up, broken=not ended):
                 return False
             if ending.kind == "ended":  # there may be speech it did not hear; ask somebody else
                 self._drained_in_vain += 1
@@ -292,8 +291,8 @@ class FailoverStream(DirectStream):
 
         Args:
             sure: the member ended in good order, so its last final is its last.
-            trusted: and it heard the caller live. Without times nothing else tells; but one that was given all at
-                once, with the end behind it, may have ended for reasons of its own in the middle of it.
+            trusted: and it was not busy with older audio when the input ended. Without times nothing else tells;
+                but one that gets much at once, and the end with it, may break in the middle, and in good order.
             broken: the member did not live to say what it heard: whatever is not silence may have been speech.
         """
         transcript = self._transcript
