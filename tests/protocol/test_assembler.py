@@ -69,6 +69,27 @@ class TestOrder:
         ) == ["START", "INTERIM hello", "PREFLIGHT hello world", "FINAL Hello world.", "END"]
         assert not ear.assembler.speaking
 
+    def test_a_vendor_that_says_beginnings_but_no_ends(self) -> None:
+        """Its finals end the utterance, once it is known to be like that."""
+        ear = Ear(announces_end=True)
+        assert ear.hear(SpeechStarted(0.1), Final("one", 0.1, 1.0)) == ["START", "FINAL one"]
+        assert ear.hear(SpeechStarted(2.1), Final("two", 2.1, 3.0)) == ["FINAL two"]
+        assert ear.hear(SpeechStarted(4.1), Final("three", 4.1, 5.0)) == ["END", "START", "FINAL three", "END"]
+        assert ear.hear(SpeechStarted(6.1), Final("four", 6.1, 7.0)) == ["START", "FINAL four", "END"]
+        assert ear.hear(SpeechStarted(8.1), SpeechEnded(8.5)) == ["START"]
+        assert ear.hear(Final("five", 8.1, 8.5)) == ["FINAL five", "END"]
+
+    def test_a_beginning_said_twice_in_an_utterance_ends_none(self) -> None:
+        """Deepgram is known for that."""
+        ear = Ear(announces_end=True)
+        ear.hear(Final("before", 0.1, 1.0, ends_utterance=True))
+        heard = [
+            SpeechStarted(1.5),
+            *[e for n in range(2, 6) for e in (Final("so", n, n + 1.0), SpeechStarted(n + 1))],
+        ]
+        assert ear.hear(*heard) == ["START", *["FINAL so"] * 4]
+        assert ear.hear(Final("on", 6.5, 7.0, ends_utterance=True)) == ["FINAL on", "END"]
+
     def test_a_vendor_that_sends_finals_only(self) -> None:
         """Every final is an utterance until the vendor says otherwise."""
         ear = Ear()

@@ -33,6 +33,10 @@ _CLOCK_FAULTS = 2
 """After so many finals with new words at times that were before, the vendor's times are not believed any more."""
 
 
+_LEFT_OPEN = 2
+"""A vendor that began so many utterances anew without the end of the one before says no ends."""
+
+
 class TranscriptAssembler:
     """The transcript of one stream, across all its connections.
 
@@ -59,6 +63,8 @@ class TranscriptAssembler:
         self._language = LanguageCode(language or "")
         self._languages: dict[str, LanguageCode] = {}
         self._announces_end = announces_end
+        self._end_heard = False
+        self._left_open = 0  # utterances whose end was not said when the next began
         self.gives_times: bool | None = None
         self.final_through: float | None = None
         self._said_through = 0.0
@@ -191,7 +197,7 @@ class TranscriptAssembler:
         start, end = self._span(final, sent)
         text, words = final.text.strip(), final.words
         if final.ends_utterance:
-            self._announces_end = True
+            self._announces_end = self._end_heard = True
         if text and self._repeats(final, start, end):
             self.final_through = end
             return self._ended() if final.ends_utterance else []
@@ -237,16 +243,24 @@ class TranscriptAssembler:
             self._unplaced = [*self._unplaced, *((word, sent) for word in tokens(text))][-_UNPLACED_WORDS:]
 
     def _started(self, event: SpeechStarted, sent: float) -> list[SpeechEvent]:
-        self._announces_end = True
         self._end_is_stale = False
         if self._said_before_drop:
             return []  # the beginning of something that was said; what is new begins with its text
         out = self.release_end()
+        if self.speaking and not self.owes_text and not self._end_heard:
+            self._left_open += 1
+        if self._left_open < _LEFT_OPEN:
+            self._announces_end = True
+        else:  # it says when speech begins and never when it ends: its finals do
+            self._announces_end = False
+            if self.speaking and not self.owes_text:
+                out.append(self._end())
         out.extend(self._speak(placed(event.at, self._anchors, sent)))
         return out
 
     def _stopped(self) -> list[SpeechEvent]:
-        self._announces_end = True
+        self._announces_end = self._end_heard = True
+        self._left_open = 0
         stale, self._end_is_stale = self._end_is_stale, False
         if stale or self._said_before_drop:
             return []  # the end of something that was said, and so was its end

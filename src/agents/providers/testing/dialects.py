@@ -100,7 +100,8 @@ class GenericDialect(Dialect):
                 [_json({"type": "speech_started", **self._at(result.at)})] if self.behaviour.speech_events else []
             )
         if isinstance(result, Ended):
-            return [_json({"type": "speech_ended", **self._at(result.at)})] if self.behaviour.speech_events else []
+            says_so = self.behaviour.speech_events is True
+            return [_json({"type": "speech_ended", **self._at(result.at)})] if says_so else []
         if isinstance(result, Flushed):
             return [_json({"type": "flushed"})]
         if isinstance(result, PartialResult) and not self.interim_results:
@@ -142,7 +143,7 @@ class DeepgramDialect(Dialect):
         super().__init__(behaviour, query, request_id)
         self.sample_rate = int(query.get("sample_rate", "16000"))
         self.interim_results = query.get("interim_results", "false") == "true"
-        self._speech_events = query.get("vad_events", "false") == "true" and behaviour.speech_events
+        self._speech_events = query.get("vad_events", "false") == "true" and bool(behaviour.speech_events)
         self._utterance_end = "utterance_end_ms" in query
 
     def authorised(self, headers: Mapping[str, str], key: str) -> bool:

@@ -33,7 +33,7 @@ def _variety() -> st.SearchStrategy[dict[str, object]]:
         {
             "times": st.sampled_from([True, True, False]),
             "words": st.booleans(),
-            "speech_events": st.booleans(),
+            "speech_events": st.sampled_from([True, False, "beginnings"]),
             "flushed": st.sampled_from([True, True, False]),
             "ready": st.booleans(),
             "finals_every": st.sampled_from([0, 0, 3, 7]),

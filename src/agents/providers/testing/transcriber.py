@@ -25,7 +25,7 @@ class Behaviour:
         dialect: the wire format.
         times: results carry times.
         words: results carry single words (with their times).
-        speech_events: the beginning and the end of an utterance are announced.
+        speech_events: the beginning and the end of an utterance are announced; or only its beginning.
         flushed: a flush is answered, also when it had nothing to finalise.
         ready: the first message says that audio is welcome.
         pause_ms: so much silence ends an utterance.
@@ -42,7 +42,7 @@ class Behaviour:
     dialect: Literal["generic", "deepgram"] = "generic"
     times: bool = True
     words: bool = True
-    speech_events: bool = True
+    speech_events: bool | Literal["beginnings"] = True
     flushed: bool = True
     ready: bool = True
     pause_ms: int = 300
