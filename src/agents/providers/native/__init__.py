@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import ConfigurationError, LLMConfig, ProviderConfig, STTConfig, TTSConfig
 from ..redaction import redact
-from .arguments import arguments_for, parameter_names
+from .arguments import NAMES, arguments_for, parameter_names
 from .plugins import PREFIX, find_constructor, has_constructor, installed_plugins, is_plugin_name
 
 if TYPE_CHECKING:
@@ -77,7 +77,17 @@ def build_native(provider: str, config: ProviderConfig) -> Any:
     except Exception as error:
         # Plugins refuse with errors of many kinds; chained, one might print the arguments it was called with.
         reason = redact(str(error) or type(error).__name__, config.secrets())
-        raise ConfigurationError(f"{name} does not accept this configuration: {reason}") from None
+        remedy = _about_language(config, arguments, reason)
+        raise ConfigurationError(f"{name} does not accept this configuration: {reason}{remedy}") from None
+
+
+def _about_language(config: ProviderConfig, arguments: Mapping[str, Any], reason: str) -> str:
+    """What to do where a plugin refuses for its language, which nobody may have chosen: ``en-US`` is the default."""
+    language = getattr(config, "language", None)
+    parameter = next((name for name in NAMES["language"] if name in arguments and name in reason), None)
+    if language is None or parameter is None:
+        return ""
+    return f" language={language!r} went to {parameter}: language=None leaves it out"
 
 
 def OpenAISTT(

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from livekit.agents.types import NotGiven, NotGivenOr
 
 from ..base import ConfigurationError, ProviderConfig, check_metadata, suggest
+from .languages import language_for
 
 __all__ = ["NAMES", "arguments_for", "parameter_names"]
 
@@ -60,7 +61,11 @@ def arguments_for(config: ProviderConfig, constructor: Callable[..., Any], *, na
             raise ConfigurationError(
                 f"{name} takes no {field}: {remedy}. It takes {', '.join(sorted(takes))}", key=field
             )
-        _put(settings, place, field, value)
+        _check_free(settings, place, field)
+        if field == "language":
+            value = _language_at(place, value, name, _model_of(config, takes))
+        if value is not None:
+            _put(settings, place, value)
     return {key: _fitted(value, takes[key].hint, f"metadata.{key}") for key, value in settings.items()}
 
 
@@ -123,11 +128,21 @@ def _place_of(field: str, takes: Mapping[str, _Parameter]) -> _Place | None:
     return None
 
 
-def _put(settings: dict[str, Any], place: _Place, field: str, value: Any) -> None:
-    """Put *value* of *field* into its place among *settings*.
+def _put(settings: dict[str, Any], place: _Place, value: Any) -> None:
+    """Put *value* into its *place* among *settings*."""
+    if _wants_list(place.takes.hint):
+        value = [value]
+    if place.inner is None:
+        settings[place.parameter] = value
+    else:
+        settings[place.parameter] = {**(settings.get(place.parameter) or {}), place.inner: value}
+
+
+def _check_free(settings: Mapping[str, Any], place: _Place, field: str) -> None:
+    """See that nothing is in the *place* of *field* yet.
 
     Raises:
-        ConfigurationError: there is something in it already.
+        ConfigurationError: there is.
     """
     given = settings.get(place.parameter)
     name = place.inner or place.parameter
@@ -147,23 +162,20 @@ def _put(settings: dict[str, Any], place: _Place, field: str, value: Any) -> Non
         raise ConfigurationError(
             f"{name} is given twice: leave {where} out, or say {field}=None", key=f"metadata.{place.parameter}"
         )
-    if field == "language":
-        if value.startswith(f"{place.takes.default}-"):
-            return  # the plugin's own default, which names no region, is this language
-        value = _without_needless_region(value, name, place.takes.hint)
-    if _wants_list(place.takes.hint):
-        value = [value]
-    if place.inner is None:
-        settings[place.parameter] = value
-    else:
-        settings[place.parameter] = {**(given or {}), place.inner: value}
 
 
-def _without_needless_region(language: str, name: str, hint: Any) -> str:
-    """*language* as the parameter *name* takes it: alone where it takes no regions, or not this one."""
-    listed = {choice for m in _members(hint) if get_origin(m) is Literal for choice in get_args(m)}
-    alone = language.partition("-")[0]
-    return alone if "hint" in name or (language not in listed and alone in listed) else language
+def _language_at(place: _Place, language: str, constructor: str, model: str | None) -> str | None:
+    name, takes = place.inner or place.parameter, place.takes
+    return language_for(
+        language, constructor, model, parameter=name, choices=_members(takes.hint), default=takes.default
+    )
+
+
+def _model_of(config: ProviderConfig, takes: Mapping[str, _Parameter]) -> str | None:
+    """The model that *config* names, or the constructor's default."""
+    named = getattr(config, "model", None)
+    place = _place_of("model", takes) if named is None else None
+    return place.takes.default if place is not None and isinstance(place.takes.default, str) else named
 
 
 def _wants_list(hint: Any) -> bool:
