@@ -82,7 +82,7 @@ def build_native(provider: str, config: ProviderConfig) -> Any:
 
 
 def _about_language(config: ProviderConfig, arguments: Mapping[str, Any], reason: str) -> str:
-    """What to do where a plugin refuses for its language, which nobody may have chosen: ``en-US`` is the default."""
+    """What to do where a plugin refuses for its language, which may be the ``en-US`` that nobody chose."""
     language = getattr(config, "language", None)
     parameter = next((name for name in NAMES["language"] if name in arguments and name in reason), None)
     if language is None or parameter is None:

@@ -22,7 +22,8 @@ _WITHOUT_REGION = frozenset(
     }
 )
 """Their services know languages by ISO 639, and the plugins (1.8.9) pass on what they are given. The plugins for
-AssemblyAI, Cartesia, Groq, OpenAI and ElevenLabs' voices take the region off themselves; Azure and Google want it."""
+AssemblyAI, Cartesia, Groq, OpenAI and ElevenLabs' voices take the region off themselves; Azure and Google want
+it."""
 
 _ENGLISH_ONLY = frozenset(
     {
