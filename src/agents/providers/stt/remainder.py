@@ -52,21 +52,26 @@ class Remainder:
         """More audio is final."""
         self._drained_in_vain = 0
 
-    def is_drained(self, failure: Failure) -> bool:
+    def is_drained(self, failure: Failure, *, hurried: bool = False) -> bool:
         """Whether a vendor that ended the connection after the closing message has given all there is.
 
         Some answer with a message of their own; the others just close or say no more, and then only what is
         missing tells a proper end from a break: an utterance without its final, or speech that no final covers.
         Such a stream is drained again over a new connection.
+
+        Args:
+            failure: how the connection ended.
+            hurried: it got what an earlier one left over, and the end of the input with it. Some servers close in
+                the middle of that; where nothing tells what is missing they are asked once more.
         """
         missing = self.may_hold_speech()
         orderly = failure.status in (1000, NO_STATUS)
-        if (
-            self.settled
-            or missing is False
-            or (orderly and (missing is None or self._traits.promotes_last_partial))
-        ):
+        if self.settled or missing is False or (orderly and self._traits.promotes_last_partial):
             return True
+        if orderly and missing is None:
+            doubtful = hurried and not self._drained_in_vain
+            self._drained_in_vain += 1
+            return not doubtful
         if missing and not orderly:
             return False  # a break, plainly
         self._drained_in_vain += 1

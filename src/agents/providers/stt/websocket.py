@@ -167,7 +167,7 @@ class WebSocketSpeechStream(DirectStream):
             await self._listen(link)
             return link.drained
         except ConnectionFailed as failed:
-            if link.closing and self._remainder.is_drained(failed.failure):
+            if link.closing and self._remainder.is_drained(failed.failure, hurried=self._was_hurried(link)):
                 return True
             if self._remainder.is_idle_close(failed.failure, monotonic()):
                 self._wanted.clear()  # it did nothing wrong: come back with the next audio
@@ -238,6 +238,11 @@ class WebSocketSpeechStream(DirectStream):
         await asyncio.sleep(due - monotonic())
         return True
 
+    def _was_hurried(self, link: Link) -> bool:
+        """Whether the connection, not the first one, got more audio than it had time for until the input ended."""
+        seconds = link.samples / self._outbox.rate
+        return self._connects > 1 and seconds > 1.2 * (self._input_ended_at - link.live_at) + 0.5
+
     def _lasted(self, link: Link, failure: Failure) -> bool:
         """Whether the connection was well for long. One that answered no speech, or nothing in time, was not."""
         silent = failure.detail.get("timeout") or link.loud_since_received
@@ -300,14 +305,18 @@ class WebSocketSpeechStream(DirectStream):
         sent = outbox.sent_seconds
         through: float | None = None  # where the message that answers a flush puts its end
         for event in events:
-            if isinstance(event, (Partial, Final)):
+            if type(event) is Partial:
                 link.useful = True
                 self._emit(*assembler.accept(event, sent))
-                if isinstance(event, Final):
-                    through = assembler.final_through
-                    self._proven(link)
-                    if assembler.gives_times is False:
-                        outbox.answered()
+                if len(events) == 1:
+                    return  # nothing is final by it: that is most messages
+            elif isinstance(event, Final):
+                link.useful = True
+                self._emit(*assembler.accept(event, sent))
+                through = assembler.final_through
+                self._proven(link)
+                if assembler.gives_times is False:
+                    outbox.answered()
             elif isinstance(event, Ready):
                 assembler.identified(event.request_id)
                 if not link.live and not link.closed:
