@@ -328,4 +328,8 @@ def _field(rule: Rule, name: str) -> Getter | None:
 
 def _seconds_field(rule: Rule, name: str, unit: str) -> Callable[[Any], float | None] | None:
     get = _field(rule, name)
-    return seconds_reader(get, unit) if get is not None else None
+    if get is None:
+        return None
+    paths = getattr(rule, name)
+    steps = plain_steps(paths) if isinstance(paths, str) else None
+    return seconds_reader(get, unit, str(steps[0]) if steps is not None and len(steps) == 1 else None)

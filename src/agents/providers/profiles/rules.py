@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
+import orjson
+
 from ..protocol import (
     Event,
     Failure,
@@ -105,9 +107,9 @@ class Program:
             event = self._literals[raw]()
             return [*memory.close_utterance(), event]
         try:
-            message = decode_json(raw)
-        except ValueError as error:
-            raise ProtocolError("not JSON") from error
+            message = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            message = _decoded(raw)
         if type(message) is not dict:
             raise ProtocolError("not a JSON object")
         memory.raw = raw
@@ -124,6 +126,14 @@ class Program:
                 if done:
                     break
         return events
+
+
+def _decoded(raw: str | bytes) -> Any:
+    """What is no JSON to the letter."""
+    try:
+        return decode_json(raw)
+    except ValueError as error:
+        raise ProtocolError("not JSON") from error
 
 
 _LITERAL_EVENTS: Mapping[str, Callable[[], Event]] = {

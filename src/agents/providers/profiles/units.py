@@ -57,9 +57,22 @@ def number(value: Any) -> float | None:
     return None
 
 
-def seconds_reader(get: Callable[[Any], Any], unit: str) -> Callable[[Any], float | None]:
-    """What *get* finds in a message, from *unit* to seconds; ``None`` where there is no usable number."""
+def seconds_reader(get: Callable[[Any], Any], unit: str, key: str | None = None) -> Callable[[Any], float | None]:
+    """What *get* finds in a message, from *unit* to seconds; ``None`` where there is no usable number.
+
+    With *key*, that is the value of this name in the message itself.
+    """
     scale = SCALES[unit]
+    if scale == 1.0 and key is not None:
+
+        def named(message: Any) -> float | None:
+            try:
+                value = message[key]
+            except (KeyError, TypeError):
+                return None
+            return value if type(value) is float else number(value)
+
+        return named
     if scale == 1.0:
 
         def plain(message: Any) -> float | None:

@@ -57,30 +57,27 @@ class _Events:
         if self.closed:
             raise utils.aio.ChanClosed
         self.queue.append(event)
-        self._wake()
-
-    def close(self) -> None:
-        """There will be no more."""
-        self.closed = True
-        self._wake()
-
-    def _wake(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
 
-    async def recv(self) -> stt.SpeechEvent:
-        """The next event. Raises `ChanClosed` at the end."""
-        while not self.queue:
-            if self.closed:
-                raise utils.aio.ChanClosed
-            waiting = self._loop.create_future()
-            self._waiting.append(waiting)
-            try:
-                await waiting
-            finally:
-                self._waiting.remove(waiting)
-        return self.queue.pop(0)
+    def close(self) -> None:
+        """There will be no more."""
+        self.closed = True
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until there may be an event. Raises `ChanClosed` at the end."""
+        if self.closed:
+            raise utils.aio.ChanClosed
+        waiting = self._loop.create_future()
+        self._waiting.append(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.remove(waiting)
 
 
 class _NoReaders:
@@ -222,12 +219,15 @@ class DirectStream(stt.SpeechStream):
             # own, which that START would cancel before it ran: two turns would become one.
             self._ended_utterance = False
             await asyncio.sleep(0)
+        events: _Events = self._event_ch  # type: ignore[assignment]
         try:
-            event = await self._event_ch.recv()
+            while not events.queue:  # another reader may have been faster
+                await events.wait()
         except utils.aio.ChanClosed:
             if not self._task.cancelled() and (error := self._task.exception()) is not None:
                 raise error from None
             raise StopAsyncIteration from None
+        event = events.queue.pop(0)
         self._consumed += 1
         self._ended_utterance = event.type is stt.SpeechEventType.END_OF_SPEECH
         if self._read is not None:
