@@ -68,16 +68,18 @@ class _Events:
             if not waiting.done():
                 waiting.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until there may be an event. Raises `ChanClosed` at the end."""
-        if self.closed:
-            raise utils.aio.ChanClosed
-        waiting = self._loop.create_future()
-        self._waiting.append(waiting)
-        try:
-            await waiting
-        finally:
-            self._waiting.remove(waiting)
+    async def recv(self) -> stt.SpeechEvent:
+        """The next event. Raises `ChanClosed` at the end."""
+        while not self.queue:
+            if self.closed:
+                raise utils.aio.ChanClosed
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            try:
+                await waiting
+            finally:
+                self._waiting.remove(waiting)
+        return self.queue.pop(0)
 
 
 class _NoReaders:
@@ -219,15 +221,12 @@ class DirectStream(stt.SpeechStream):
             # own, which that START would cancel before it ran: two turns would become one.
             self._ended_utterance = False
             await asyncio.sleep(0)
-        events: _Events = self._event_ch  # type: ignore[assignment]
         try:
-            while not events.queue:  # another reader may have been faster
-                await events.wait()
+            event = await self._event_ch.recv()
         except utils.aio.ChanClosed:
             if not self._task.cancelled() and (error := self._task.exception()) is not None:
                 raise error from None
             raise StopAsyncIteration from None
-        event = events.queue.pop(0)
         self._consumed += 1
         self._ended_utterance = event.type is stt.SpeechEventType.END_OF_SPEECH
         if self._read is not None:
