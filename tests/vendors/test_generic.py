@@ -219,6 +219,8 @@ def test_the_rest_of_a_reply() -> None:
 
 def test_silence_is_a_result_and_plain_text_is_a_transcript() -> None:
     assert batch().parse(HttpResponse(200, {}, b'{"text":""}'), settings()).text == ""
+    assert batch().parse(HttpResponse(200, {}, b'{"transcript":null,"confidence":0}'), settings()).text == ""
+    assert batch().parse(HttpResponse(204, {}, b""), settings()).text == "", "no content"
     reply = HttpResponse(200, {"content-type": "text/plain; charset=utf-8"}, b" hi \n")
     assert batch().parse(reply, settings()).text == "hi"
 

@@ -27,7 +27,7 @@ from ..protocol import (
 from ..protocol.batch import BatchFlow
 from .fields import compile_condition, compile_segment
 from .options import check_options, put_into_body
-from .paths import compile_first, compile_path
+from .paths import compile_first, compile_path, plain_steps
 from .requests import Query, Saving, auth_headers, body_options, check_key, headers_of, make_scope, url_with_path
 from .results import Rule
 from .schema import Auth, BatchResult, BatchStep, Body, ErrorReply, Profile
@@ -263,7 +263,7 @@ class _ResultReader:
         rule = Rule.model_validate({"event": "final", **{name: getattr(result, name) for name in fields}})
         self._read = compile_segment(rule, result.unit)
         self._has_text = compile_first(result.text)
-        self._paths = result.text if isinstance(result.text, str) else ", ".join(result.text)
+        self._paths = [result.text] if isinstance(result.text, str) else result.text
         self._plain_text = result.plain_text
         self._billed = compile_path(result.billed_audio) if result.billed_audio is not None else None
         self._scale = SCALES[result.unit]
@@ -276,9 +276,13 @@ class _ResultReader:
         """
         if self._plain_text and response.content_type == "text/plain":
             return Recognition(response.text().strip())
+        if response.status == 204:  # no content: nothing was said
+            return Recognition("")
         reply = response.json()
         if self._has_text(reply) is None:
-            raise ValueError(f"the reply has no text at {self._paths}")
+            if any(_is_null(reply, path) for path in self._paths):
+                return Recognition("")
+            raise ValueError(f"the reply has no text at {', '.join(self._paths)}")
         segment = self._read(reply, Segment)
         billed = number(self._billed(reply)) if self._billed is not None else None
         return Recognition(
@@ -292,3 +296,16 @@ class _ResultReader:
             segment.request_id,
             Usage(audio_seconds=billed * self._scale) if billed is not None and billed > 0 else None,
         )
+
+
+def _is_null(reply: Any, path: str) -> bool:
+    """Whether the service says at *path* that there is nothing, which is more than saying nothing."""
+    steps = plain_steps(path)
+    if steps is None:
+        return False
+    try:
+        for step in steps[:-1]:
+            reply = reply[step]
+        return bool(reply[steps[-1]] is None)
+    except (LookupError, TypeError):
+        return False
