@@ -146,6 +146,8 @@ async def test_a_stream_may_be_left_at_any_moment(vendor: Callable[[Connection],
     async with VendorServer(vendor) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=hurried) as voxport:
             for _ in range(25):
+                if chance.random() < 0.5:
+                    voxport.prewarm()
                 stream = voxport.stream()
                 reader = asyncio.create_task(rest_of(stream))
                 until, ended = loop.time() + chance.random() * 0.03, False
