@@ -137,7 +137,9 @@ def build_adapter(
         settings["vendor"] = vendor
     elif url_name not in settings and settings.get("vendor", "auto") != "auto":
         named = find_vendor(settings["vendor"])
-    url = settings.pop(url_name, None) or (getattr(named, f"{service}_url") if named is not None else None)
+    url = settings.pop(url_name, None)
+    if not url and named is not None:
+        url = named.address(service, settings.get("options"))
     if not url:
         raise ConfigurationError(
             f"metadata[{url_name!r}] is missing: give the URL of the service, "

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -126,6 +127,21 @@ class Vendor:
     hosts: tuple[str, ...] = ()
     instead_of_streaming: str = "use CustomHTTPSTTAdapter"
     profile: Profile | None = field(default=None, repr=False)
+
+    def address(self, service: Service, options: Mapping[str, Any] | None = None) -> str | None:
+        """Where its *service* is when nobody says: the place its own SDK would take from the environment
+        (``OPENAI_BASE_URL`` …), or the usual one. ``None`` where it has none.
+
+        Args:
+            service: one of its fields, such as ``"streaming"``.
+            options: as they are set; a region among them counts more than the environment.
+
+        Raises:
+            ConfigurationError: what the environment holds is no URL.
+        """
+        from ._addresses import address_of
+
+        return address_of(self, service, options or {})
 
     def instead_of(self, service: Service) -> str:
         """Why the vendor's *service*, which it does not have, cannot be used, and what can."""

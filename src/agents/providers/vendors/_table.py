@@ -25,6 +25,9 @@ Every name here goes wherever a vendor is named: `CustomWebSocketSTTAdapter(…,
 `voxport vendors show NAME` prints a vendor's URLs, models, and options with their types, ranges and defaults.
 As a `provider` in a configuration, a name is Voxport's protocol; only `openai` and `azure` are LiveKit's own
 plugins there, unless `metadata` has a `mode`: see [LiveKit's own plugins](native.md), `livekit:NAME`.
+Where its configuration names no URL, a provider is at the vendor's usual place, or where the environment has the
+vendor's own SDK look: `OPENAI_BASE_URL`, `ASSEMBLYAI_BASE_URL` and `ASSEMBLYAI_SYNC_BASE_URL` (recordings),
+`CARTESIA_BASE_URL`, `AZURE_SPEECH_HOST` (streams).
 Yours is not here? [Add your vendor in ten minutes](add-your-vendor.md).
 
 ## What each can do
