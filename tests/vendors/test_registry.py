@@ -44,6 +44,17 @@ def test_hosts_are_those_of_the_files() -> None:
     assert known == vendors._HOSTS
 
 
+@pytest.mark.parametrize("host", ["api.deepgram.com", "api.eu.deepgram.com", "x.api.deepgram.com"])
+def test_auto_says_what_an_address_is_that_no_vendor_here_speaks_to(host: str) -> None:
+    for url in (f"wss://{host}/v2/speak", f"https://{host}/v2/speak?model=flux-alexis-en"):
+        with pytest.raises(ConfigurationError) as raised:
+            find_vendor("auto", url=url)
+        assert str(raised.value) == (
+            "/v2/speak is Deepgram's Flux text-to-speech, which Voxport does not speak: use /v1/speak (Aura), or"
+            " LiveKit's plugin, provider='livekit:deepgram.TTSv2'. Flux for recognition is /v2/listen"
+        )
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [

@@ -91,6 +91,18 @@ _HOSTS: dict[str, str] = {
 }
 
 
+_FLUX_SPEECH = (
+    "/v2/speak is Deepgram's Flux text-to-speech, which Voxport does not speak: use /v1/speak (Aura), or LiveKit's"
+    " plugin, provider='livekit:deepgram.TTSv2'. Flux for recognition is /v2/listen"
+)
+# Services of known hosts for which there is no vendor here, and what to say of them.
+_NOT_HERE: dict[str, str] = {
+    "api.deepgram.com/v2/speak": _FLUX_SPEECH,
+    "api.*.deepgram.com/v2/speak": _FLUX_SPEECH,
+    "*.api.deepgram.com/v2/speak": _FLUX_SPEECH,
+}
+
+
 @dataclass(frozen=True)
 class Vendor:
     """A vendor and what it offers.
@@ -193,7 +205,8 @@ def find_vendor(
         url: the user's URL.
 
     Raises:
-        ConfigurationError: there is no such vendor, or its file or package is broken.
+        ConfigurationError: there is no such vendor, its file or package is broken, or *url* is that of a service
+            which no vendor here speaks to.
     """
     if isinstance(vendor, (str, Path)):
         if vendor == "auto":
@@ -210,6 +223,9 @@ def vendor_names() -> list[str]:
 def _recognise(url: str) -> str | None:
     from ..profiles.hosts import is_host_of
 
+    for place, instead in _NOT_HERE.items():
+        if is_host_of(url, [place]):
+            raise ConfigurationError(instead)
     return next((name for host, name in _HOSTS.items() if is_host_of(url, [host])), None)
 
 
