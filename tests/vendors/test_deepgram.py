@@ -304,6 +304,46 @@ def test_a_recording_is_posted_as_wav() -> None:
     assert not {"endpointing", "vad_events", "no_delay", "encoding"} & set(sent)
 
 
+def test_what_recordings_alone_can_be_asked_for_is_sent() -> None:
+    """As in deepgram-sdk 7.17.0, listen.v1.media."""
+    options = {
+        "paragraphs": True,
+        "utterances": True,
+        "utt_split": 1.1,
+        "measurements": True,
+        "sentiment": True,
+        "summarize": "v2",
+        "topics": True,
+        "custom_topic": ["opening hours", "prices"],
+        "custom_topic_mode": "strict",
+        "intents": True,
+        "custom_intent": "book a table",
+        "custom_intent_mode": "extended",
+    }
+    given = settings(url="https://api.deepgram.com/v1/listen", options=options)
+    batch().check(given)
+    query = parse_qsl(urlsplit(batch().request(Pcm(bytes(320), 16000), given).url).query)
+    sent = {(name, value) for name, value in query if name in options}
+    assert sent == {
+        ("paragraphs", "true"),
+        ("utterances", "true"),
+        ("utt_split", "1.1"),
+        ("measurements", "true"),
+        ("sentiment", "true"),
+        ("summarize", "v2"),
+        ("topics", "true"),
+        ("custom_topic", "opening hours"),
+        ("custom_topic", "prices"),
+        ("custom_topic_mode", "strict"),
+        ("intents", "true"),
+        ("custom_intent", "book a table"),
+        ("custom_intent_mode", "extended"),
+    }
+    for name in options:
+        with pytest.raises(ConfigurationError, match=f"option '{name}' is for batch, not for streaming"):
+            streaming().check(settings(options={name: options[name]}))
+
+
 def test_a_batch_reply_is_read() -> None:
     alternative = {
         "transcript": "Hi there.",
