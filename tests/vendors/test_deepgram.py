@@ -344,6 +344,15 @@ def test_what_recordings_alone_can_be_asked_for_is_sent() -> None:
             streaming().check(settings(options={name: options[name]}))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({}, False), ({"diarize": True}, True), ({"diarize_model": "latest"}, True), ({"diarize": False}, False)],
+)
+def test_either_option_for_speakers_tells_them(options: dict[str, Any], told: bool) -> None:
+    """``diarize_model`` turns it on by itself, and ``diarize`` is deprecated (deepgram-sdk 7.17.0)."""
+    assert streaming().traits(settings(options=options)).diarization is told
+
+
 def test_a_batch_reply_is_read() -> None:
     alternative = {
         "transcript": "Hi there.",

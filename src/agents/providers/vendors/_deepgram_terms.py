@@ -1,7 +1,7 @@
-"""Deepgram's streams: keyterms that a ``Configure`` does not lose.
+"""Deepgram's streams: keyterms that a ``Configure`` does not lose, and either option for speakers.
 
-It replaces all there are (https://developers.deepgram.com/docs/flux/configure), so those of the option ``keyterm``
-stand among the adapter's.
+A ``Configure`` replaces all there are (https://developers.deepgram.com/docs/flux/configure), so those of the option
+``keyterm`` stand among the adapter's.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from ..profiles import ProfileStreaming
-from ..protocol import ConnectRequest, Conversation, HttpRequest, HttpResponse, Settings, WireMessage
+from ..protocol import ConnectRequest, Conversation, HttpRequest, HttpResponse, Settings, Traits, WireMessage
 
 __all__ = ["DeepgramStreaming"]
 
 
 class DeepgramStreaming(ProfileStreaming):
     """The streaming part of a profile of Deepgram's."""
+
+    def traits(self, settings: Settings) -> Traits:
+        traits = super().traits(settings)
+        by_model = settings.options.get("diarize_model") is not None  # it needs no diarize beside it (SDK 7.17.0)
+        return dataclasses.replace(traits, diarization=traits.diarization or by_model)
 
     def connect(self, settings: Settings) -> ConnectRequest:
         return super().connect(_complete(settings))
