@@ -1,7 +1,7 @@
 """Deepgram's streams: keyterms that a ``Configure`` does not lose, and either option for speakers.
 
-A ``Configure`` replaces all there are (https://developers.deepgram.com/docs/flux/configure), so those of the option
-``keyterm`` stand among the adapter's.
+A ``Configure`` replaces all there are (https://developers.deepgram.com/docs/flux/configure), so those of the
+option ``keyterm`` stand among the adapter's.
 """
 
 from __future__ import annotations
