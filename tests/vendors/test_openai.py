@@ -264,6 +264,15 @@ def test_settings_change_in_band_unless_something_is_taken_back() -> None:
     assert talk.inner.update(settings(options={"prompt": "b"})) is None  # another model
 
 
+def test_a_part_of_turn_detection_that_is_taken_back_wants_a_new_connection() -> None:
+    """What the service makes of an object in which something is missing is nowhere said."""
+    vad = {"turn_detection": {"silence_duration_ms": 300}}
+    talk = streaming().converse(settings(options=vad))
+    assert talk.update(settings()) is None
+    assert talk.update(settings(options={"turn_detection": {"silence_duration_ms": 400}}))
+    assert talk.update(settings(options={"turn_detection": "none"}))  # the whole of it, by its name
+
+
 def test_only_models_with_keywords_are_said_to_have_them() -> None:
     assert streaming().traits(settings(model=LIVE)).keyterms
     assert not streaming().traits(settings()).keyterms

@@ -106,8 +106,7 @@ class RealtimeConversation(Conversation):
     def update(self, settings: Settings) -> Sequence[WireMessage] | None:
         """In band, unless something is taken back: what a session is not told stays as it was."""
         session = self._write(settings)
-        before, after = self._session["audio"]["input"], session["audio"]["input"]
-        kept = before.keys() <= after.keys() and before["transcription"].keys() <= after["transcription"].keys()
+        kept = _holds_all_of(session, self._session)
         same_place = (settings.url, settings.headers, settings.sample_rate, settings.model) == (
             self._settings.url,
             self._settings.headers,
@@ -301,6 +300,13 @@ _READERS = {
 
 def _message(kind: str, **fields: Any) -> str:
     return orjson.dumps({"type": kind, **fields}).decode()
+
+
+def _holds_all_of(after: Any, before: Any) -> bool:
+    """Whether *after* says something wherever *before* did."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return True
+    return all(name in after and _holds_all_of(after[name], value) for name, value in before.items())
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
