@@ -9,7 +9,7 @@ import pytest
 
 from agents.providers.cli.wire import Wiretap
 from agents.providers.profiles import Profile
-from agents.providers.protocol import HttpResponse, Pcm, Settings
+from agents.providers.protocol import HttpResponse, Pcm, ProtocolError, Settings
 from agents.providers.vendors import find_vendor
 
 from .conftest import LINE, Recording, Voxport
@@ -114,6 +114,18 @@ def test_the_wire_shows_no_credential_that_was_got_on_the_way() -> None:
     assert '← 200 {"access_token": "***"}' in lines
     assert '→ POST https://acme.test/stt {"with":"***"}' in lines
     assert "→ connect wss://acme.test?t=***" in lines
+
+
+def test_the_wire_shows_what_was_not_understood_and_the_audio_before_it() -> None:
+    lines: list[str] = []
+    vendor = Wiretap(lines.append).on(find_vendor("deepgram"))
+    assert vendor.streaming is not None
+    conversation = vendor.streaming.converse(Settings("wss://acme.test"))
+    for _ in range(2):
+        conversation.audio(bytes(16000))
+    with pytest.raises(ProtocolError) as refused:
+        conversation.receive("not json")
+    assert lines == ["→ 1.00 s of audio in 2 messages", "← not json", f"    not understood: {refused.value}"]
 
 
 def test_the_wire_cannot_be_shown_of_a_configuration(

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Mapping
-from typing import Any
 
-from ..protocol import (
-    ConnectRequest,
-    Conversation,
-    HttpRequest,
-    HttpResponse,
-    Settings,
-    StreamingProtocol,
-    Traits,
-    Wait,
-)
+from ..protocol import Settings, StreamingProtocol, Traits
+from .delegating import DelegatingStreaming
 
 __all__ = ["Hurried"]
 
 
-class Hurried(StreamingProtocol):
+class Hurried(DelegatingStreaming):
     """A protocol of which only the times differ.
 
     Args:
@@ -29,33 +19,14 @@ class Hurried(StreamingProtocol):
     """
 
     def __init__(self, inner: StreamingProtocol, *, seconds: float) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._seconds = seconds
-        self.name = inner.name
 
     def traits(self, settings: Settings) -> Traits:
         return dataclasses.replace(
-            self._inner.traits(settings),
+            super().traits(settings),
             ready_seconds=self._seconds,
             stall_seconds=self._seconds,
             heartbeat_seconds=2 * self._seconds,
             drain_seconds=2 * self._seconds,
         )
-
-    def connect(self, settings: Settings) -> ConnectRequest:
-        return self._inner.connect(settings)
-
-    def prepare(self, settings: Settings) -> Generator[HttpRequest | Wait, HttpResponse, ConnectRequest]:
-        return self._inner.prepare(settings)
-
-    def converse(self, settings: Settings) -> Conversation:
-        return self._inner.converse(settings)
-
-    def place(self, settings: Settings) -> str:
-        return self._inner.place(settings)
-
-    def check(self, settings: Settings) -> None:
-        self._inner.check(settings)
-
-    def describe(self) -> Mapping[str, Any]:
-        return self._inner.describe()

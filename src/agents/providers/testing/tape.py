@@ -13,29 +13,22 @@ The tape holds credentials and lives in memory only; :mod:`.traces` makes a file
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, Union
+from typing import TypeVar, Union
 from urllib.parse import unquote_plus
 
 from ..protocol import (
-    BatchProtocol,
     ConnectRequest,
-    Conversation,
     Event,
-    Failure,
     HttpRequest,
     HttpResponse,
     Pcm,
     Recognition,
     Settings,
-    StreamingProtocol,
-    Traits,
-    Verdict,
-    Wait,
     WireMessage,
 )
-from ..vendors import Vendor
+from .eavesdropper import Eavesdropper
 
 __all__ = ["Asked", "Connected", "Entry", "Heard", "Recognised", "Sent", "Tape"]
 
@@ -88,18 +81,32 @@ Entry = Union[Asked, Connected, Sent, Heard, Recognised]
 
 
 @dataclass(repr=False)
-class Tape:
-    """What went through the protocols it is :meth:`on`, in order."""
+class Tape(Eavesdropper):
+    """What went through the protocols it is :meth:`~.eavesdropper.Eavesdropper.on`, in order."""
 
     entries: list[Entry] = field(default_factory=list)
 
-    def on(self, vendor: Vendor) -> Vendor:
-        """*vendor*, with everything its protocols do recorded here."""
-        return dataclasses.replace(
-            vendor,
-            streaming=_TapedStreaming(vendor.streaming, self) if vendor.streaming is not None else None,
-            batch=_TapedBatch(vendor.batch, self) if vendor.batch is not None else None,
-        )
+    def asked(self, request: HttpRequest, settings: Settings) -> None:
+        self.entries.append(Asked(request))
+
+    def answered(
+        self, request: HttpRequest, response: HttpResponse, settings: Settings, *, preparing: bool
+    ) -> None:
+        asked = (entry for entry in reversed(self.entries) if isinstance(entry, Asked))
+        next(entry for entry in asked if entry.request is request).response = response
+
+    def recognised(self, result: Recognition, audio: Pcm, settings: Settings) -> None:
+        self.entries.append(Recognised(dataclasses.replace(result), settings, audio))
+
+    def connecting(self, request: ConnectRequest, settings: Settings) -> None:
+        self.entries.append(Connected(request, settings))
+
+    def sent(self, what: str, messages: Sequence[WireMessage], settings: Settings, pcm: bytes) -> None:
+        self.entries.append(Sent(what, [m if isinstance(m, str) else bytes(m) for m in messages], pcm))
+
+    def heard(self, message: str | bytes, events: Sequence[Event], settings: Settings) -> None:
+        # a copy: the engine may go on to change what it was given
+        self.entries.append(Heard(message, [dataclasses.replace(event) for event in events]))
 
     def events(self, kind: type[E]) -> list[E]:
         """All events of *kind* the vendor's messages meant."""
@@ -147,125 +154,3 @@ def _text(message: WireMessage) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
-
-
-class _TapedStreaming(StreamingProtocol):
-    def __init__(self, inner: StreamingProtocol, tape: Tape) -> None:
-        self.name = inner.name
-        self._inner = inner
-        self._tape = tape
-
-    def traits(self, settings: Settings) -> Traits:
-        return self._inner.traits(settings)
-
-    def connect(self, settings: Settings) -> ConnectRequest:
-        return self._inner.connect(settings)
-
-    def prepare(self, settings: Settings) -> Generator[HttpRequest, HttpResponse, ConnectRequest]:
-        request = yield from _taped_flow(self._inner.prepare(settings), self._tape)
-        self._tape.entries.append(Connected(request, settings))
-        return request
-
-    def converse(self, settings: Settings) -> Conversation:
-        return _TapedConversation(self._inner.converse(settings), self._tape)
-
-    def place(self, settings: Settings) -> str:
-        return self._inner.place(settings)
-
-    def check(self, settings: Settings) -> None:
-        self._inner.check(settings)
-
-    def describe(self) -> Mapping[str, Any]:
-        return self._inner.describe()
-
-
-class _TapedConversation(Conversation):
-    def __init__(self, inner: Conversation, tape: Tape) -> None:
-        self._inner = inner
-        self._tape = tape
-
-    def _sent(self, what: str, messages: Sequence[WireMessage], pcm: bytes = b"") -> Sequence[WireMessage]:
-        self._tape.entries.append(Sent(what, [m if isinstance(m, str) else bytes(m) for m in messages], pcm))
-        return messages
-
-    def opening(self) -> Sequence[WireMessage]:
-        return self._sent("opening", self._inner.opening())
-
-    def audio(self, chunk: bytes | bytearray | memoryview) -> Sequence[WireMessage]:
-        return self._sent("audio", self._inner.audio(chunk), bytes(chunk))
-
-    def flush(self) -> Sequence[WireMessage]:
-        return self._sent("flush", self._inner.flush())
-
-    def keepalive(self) -> Sequence[WireMessage]:
-        return self._sent("keepalive", self._inner.keepalive())
-
-    def close(self) -> Sequence[WireMessage]:
-        return self._sent("close", self._inner.close())
-
-    def update(self, settings: Settings) -> Sequence[WireMessage] | None:
-        messages = self._inner.update(settings)
-        if messages is not None:
-            self._sent("update", messages)
-        return messages
-
-    def receive(self, message: str | bytes) -> Sequence[Event]:
-        events = self._inner.receive(message)
-        # a copy: the engine may go on to change what it was given
-        self._tape.entries.append(Heard(message, [dataclasses.replace(event) for event in events]))
-        return events
-
-
-class _TapedBatch(BatchProtocol):
-    def __init__(self, inner: BatchProtocol, tape: Tape) -> None:
-        self.name = inner.name
-        self.aligned_words = inner.aligned_words
-        self.diarization = inner.diarization
-        self.sample_rates = inner.sample_rates
-        self._inner = inner
-        self._tape = tape
-
-    def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
-        return self._inner.request(audio, settings)
-
-    def parse(self, response: HttpResponse, settings: Settings) -> Recognition:
-        return self._inner.parse(response, settings)
-
-    def recognise(
-        self, audio: Pcm, settings: Settings
-    ) -> Generator[Union[HttpRequest, Wait], Union[HttpResponse, None], Recognition]:
-        result = yield from _taped_flow(self._inner.recognise(audio, settings), self._tape)
-        self._tape.entries.append(Recognised(dataclasses.replace(result), settings, audio))
-        return result
-
-    def failure(self, response: HttpResponse) -> Failure:
-        return self._inner.failure(response)
-
-    def judge_result(self, recognition: Recognition) -> Verdict | None:
-        return self._inner.judge_result(recognition)
-
-    def place(self, settings: Settings) -> str:
-        return self._inner.place(settings)
-
-    def check(self, settings: Settings) -> None:
-        self._inner.check(settings)
-
-    def describe(self) -> Mapping[str, Any]:
-        return self._inner.describe()
-
-
-def _taped_flow(flow: Generator[Any, Any, E], tape: Tape) -> Generator[Any, Any, E]:
-    """*flow*, with its requests and their answers recorded."""
-    answer: Any = None
-    while True:
-        try:
-            step = flow.send(answer)
-        except StopIteration as done:
-            result: E = done.value
-            return result
-        asked = Asked(step) if isinstance(step, HttpRequest) else None
-        if asked is not None:
-            tape.entries.append(asked)
-        answer = yield step
-        if asked is not None:
-            asked.response = answer
