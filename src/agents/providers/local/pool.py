@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+from ..transport.bounded import bounded
 from .audio import Resampler
 from .engine import ENGINES
 from .pipe import pack
@@ -59,7 +60,7 @@ class _Decoder:
         )
         decoder = cls(process)
         try:
-            answer = await asyncio.wait_for(decoder.read(), _LOAD_SECONDS)
+            answer = await bounded(decoder.read(), _LOAD_SECONDS)
         except BaseException:
             await decoder.stop()
             raise
@@ -165,13 +166,28 @@ class DecoderPool:
                 raise Busy(self._capacity, _RETRY_AFTER_SECONDS)
             self._waiting += 1
             try:
-                await asyncio.wait_for(self._slots.acquire(), wait_seconds)
+                await self._wait_for_slot(wait_seconds)
             except asyncio.TimeoutError:
                 raise Busy(self._capacity, _RETRY_AFTER_SECONDS) from None
             finally:
                 self._waiting -= 1
         else:
             await self._slots.acquire()  # free, so this does not wait
+
+    async def _wait_for_slot(self, seconds: float) -> None:
+        taken = False
+
+        async def take() -> None:
+            nonlocal taken
+            await self._slots.acquire()
+            taken = True
+
+        try:
+            await bounded(take(), seconds)
+        except BaseException:
+            if taken:  # by somebody who was cancelled in that moment
+                self._slots.release()
+            raise
 
     async def aclose(self) -> None:
         await asyncio.gather(*self._releasing, return_exceptions=True)
@@ -186,10 +202,10 @@ class DecoderPool:
 
     async def _recover(self, decoder: _Decoder) -> None:
         try:
-            await asyncio.wait_for(decoder.reset(), _RESET_SECONDS)
+            await bounded(decoder.reset(), _RESET_SECONDS)
             self._idle.append(decoder)
         except (RecogniserFailed, asyncio.TimeoutError) as error:
-            logger.warning("a decoder is replaced: %s", error or "it did not answer in time")
+            logger.warning("a decoder is replaced: %s", error)
             await self._discard(decoder)
         finally:
             self._free_slot()
