@@ -39,14 +39,18 @@ class Talk(abc.ABC):
         """Upgrade, talk until either side is done, and free what the talk held."""
         if not self.socket.can_prepare(self.request).ok:
             raise RequestFailed(400, "connect with a WebSocket: ws://… and an Upgrade header")
-        self.services.sockets.add(self.socket)
         try:
+            await self.admit()
+            self.services.sockets.add(self.socket)
             await self.socket.prepare(self.request)
             await self._talk()
         finally:
             self.services.sockets.discard(self.socket)
             await self.aclose()
         return self.socket
+
+    async def admit(self) -> None:
+        """What has to be there before the handshake; what this raises is answered over HTTP."""
 
     @abc.abstractmethod
     async def greet(self) -> None:
@@ -108,7 +112,7 @@ class Talk(abc.ABC):
                     task.result()
             await self.socket.close()
         except (ConnectionError, asyncio.TimeoutError) as error:
-            logger.info("a client is gone: %s", error or "it takes nothing")
+            logger.info("a client is gone: %s", str(error) or "it takes nothing")
             self._cut()
         except Exception as error:
             await self._fail(error)
