@@ -80,7 +80,7 @@ class _Conversation(SocketConversation):
         elif kind == "end_of_stream":
             await self.session.end()
             return True
-        elif kind not in {"keepalive", "keep_alive"}:
+        elif kind not in ("keepalive", "keep_alive"):
             raise RequestFailed(
                 400, f"unknown message type {kind!r}; this server knows config, flush, end_of_stream and keepalive"
             )
@@ -96,9 +96,11 @@ class _Conversation(SocketConversation):
         channels = config.get("channels", 1)
         if type(rate) is not int or type(channels) is not int:
             raise RequestFailed(400, f"sample_rate={rate!r} and channels={channels!r} must be whole numbers")
-        wanted = config.get("language")
-        self.services.check_model(config.get("model"))
-        self._language = self.services.language(wanted)
+        model, language = config.get("model"), config.get("language")
+        if not isinstance(model, str | None) or not isinstance(language, str | None):
+            raise RequestFailed(400, f"model={model!r} and language={language!r} must be texts")
+        self.services.check_model(model)
+        self._language = self.services.language(language)
         interim = bool(config.get("interim_results", True))
         self.session.configure(sample_rate=rate, channels=channels, interim=interim)
         self._configured = True
