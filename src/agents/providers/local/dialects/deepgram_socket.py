@@ -12,8 +12,9 @@ import logging
 from typing import Any
 
 import numpy as np
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
+from ...transport.bounded import bounded
 from ..recogniser import RecogniserSession, Result
 from .base import RequestFailed, Services, failure_of
 
@@ -92,7 +93,7 @@ class DeepgramConversation(abc.ABC):
                 if task.done():
                     task.result()
         except (ConnectionError, asyncio.TimeoutError) as error:
-            logger.info("a client is gone: %s", error or "it takes no results")
+            logger.info("a client is gone: %s", str(error) or "it takes no results")
             self.cut()
         except Exception as error:
             failure = failure_of(error)
@@ -110,7 +111,7 @@ class DeepgramConversation(abc.ABC):
 
     async def send(self, message: dict[str, Any]) -> None:
         """One text message; a client that takes none is cut off."""
-        await asyncio.wait_for(self._socket.send_str(json.dumps(message)), self.services.options.send_seconds)
+        await bounded(self._socket.send_str(json.dumps(message)), self.services.options.send_seconds)
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close with a code and a reason of at most 123 bytes."""
@@ -122,7 +123,7 @@ class DeepgramConversation(abc.ABC):
         assert writer is not None
         await writer.send_frame(b"", WSMsgType.CLOSE)
         try:
-            await asyncio.wait_for(self._socket.receive(), _LEAVE_SECONDS)
+            await bounded(self._socket.receive(), _LEAVE_SECONDS)
         except (ConnectionError, asyncio.TimeoutError):
             self.cut()
 
@@ -142,10 +143,8 @@ class DeepgramConversation(abc.ABC):
         limit = min(IDLE_SECONDS, self.services.options.idle_seconds)
         deadline = loop.time() + limit
         while True:
-            try:
-                message = await asyncio.wait_for(self._socket.receive(), max(deadline - loop.time(), 0.0))
-            except asyncio.TimeoutError:
-                # not what `run` takes for a client that reads nothing
+            message = await self._message(deadline - loop.time())
+            if message is None:
                 await self.close(1011, _TOO_QUIET)
                 return False
             if message.type == WSMsgType.BINARY:
@@ -164,6 +163,15 @@ class DeepgramConversation(abc.ABC):
                     return True
             else:
                 return False
+
+    async def _message(self, seconds: float) -> WSMessage | None:
+        """The next message, or None when there is none in time."""
+        if seconds <= 0.0:  # else a client that sends without a pause, but no audio, would never be too late
+            return None
+        try:
+            return await bounded(self._socket.receive(), seconds)
+        except asyncio.TimeoutError:
+            return None
 
     async def _accept(self, data: bytes) -> None:
         self.accepted += len(data) * self._seconds_per_byte
