@@ -45,12 +45,12 @@ class DeepgramConversation(abc.ABC):
         """Seconds of audio received."""
         rate, self._channels = number(query, "sample_rate", 0), number(query, "channels", 1)
         self._decode = decoder(_first(query, "encoding"))
+        session.configure(sample_rate=rate, channels=self._channels)
         self._seconds_per_byte = 1.0 / (rate * self._channels * (1 if self._decode else 2))
         self._socket = socket
         self._transport = transport
         self._heard_audio = False
         self._one_at_a_time = asyncio.Lock()  # results and audio are worked on one at a time
-        session.configure(sample_rate=rate, channels=self._channels)
 
     # what a service fills in
 
