@@ -43,7 +43,7 @@ def test_what_a_protocol_says_of_its_answers_is_passed_on() -> None:
     inner.sample_rates = frozenset({8000})
     around = DelegatingBatch(inner)
     assert (around.name, around.aligned_words, around.diarization) == ("asker", True, True)
-    assert around.sample_rates == {8000}
+    assert around.sample_rates == frozenset({8000})
 
 
 class Poller(Asker):
