@@ -201,8 +201,7 @@ class _ProfileConversation(Conversation):
         program = plan.program(self._scope)
         self._memory = program.memory()
         self._read: Callable[[str | bytes, Any], list[Event]] = program.read
-        if plan.sends_plain_audio and not plan.counts_audio:  # of every stream, this is what is called most
-            self.audio = _as_it_is  # type: ignore[method-assign]
+        self.plain_audio = plan.sends_plain_audio and not plan.counts_audio
 
     def opening(self) -> Sequence[WireMessage]:
         return self._plan.opening.write(self._scope)
@@ -246,10 +245,6 @@ class _ProfileConversation(Conversation):
 
     def receive(self, message: str | bytes) -> Sequence[Event]:
         return self._read(message, self._memory)
-
-
-def _as_it_is(chunk: bytes | bytearray | memoryview) -> Sequence[WireMessage]:
-    return (chunk,)
 
 
 def _only_changes(before: Scope, after: Scope, names: Sequence[str]) -> bool:

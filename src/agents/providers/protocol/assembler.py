@@ -120,7 +120,7 @@ class TranscriptAssembler:
             sent: seconds of the stream's audio that were sent so far; no time can lie beyond.
         """
         if isinstance(event, Partial):
-            return self._partial(event, sent)
+            return self.partial(event, sent)
         if isinstance(event, Final):
             return self._final(event, sent)
         if isinstance(event, SpeechStarted):
@@ -170,7 +170,8 @@ class TranscriptAssembler:
 
     # ------------------------------------------------------------------ one kind of event each
 
-    def _partial(self, partial: Partial, sent: float) -> list[SpeechEvent]:
+    def partial(self, partial: Partial, sent: float) -> list[SpeechEvent]:
+        """:meth:`accept` for a partial, which is what most messages bring."""
         start, end = self._span(partial, sent)
         if end is not None and end <= self._said_through + _SAME_MOMENT and not self._clock_faults:
             return []  # about audio that is final already
@@ -185,12 +186,15 @@ class TranscriptAssembler:
         if not text:
             return self._retract()
         out = [] if self.speaking else self._speak(start)
-        self._interim = self._data(partial, text, *self._spoken(partial, start, end, sent), None, WithWords)
-        if words is not None:
-            self._interim.words_later(words, self._anchors, sent, self.offset)
         self._interim_end = end
+        if partial.words is not None:
+            start, end = self._spoken(partial, start, end, sent)
+        self._interim = interim = self._data(partial, text, start, end, None, WithWords)
+        if words is not None:
+            interim.words_later(words, self._anchors, sent, self.offset)
         kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
-        out.append(self._transcript(kind, self._interim, partial.request_id))
+        request_id = partial.request_id or self._request_id
+        out.append(SpeechEvent(type=kind, request_id=request_id, alternatives=[interim]))
         return out
 
     def _final(self, final: Final, sent: float) -> list[SpeechEvent]:
@@ -403,8 +407,6 @@ class TranscriptAssembler:
 
     def _words_span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
         words = segment.words
-        if words is None:
-            return None, None
         if type(words) is LazyWords:
             return placed_span(words.start, words.end, self._anchors, sent)
         return placed_span(words[0].start, words[-1].end, self._anchors, sent) if words else (None, None)

@@ -88,7 +88,13 @@ class Traits:
 
 
 class Conversation(ABC):
-    """One connection's talk. Methods return what to send; the engine sends it, in order."""
+    """One connection's talk. Methods return what to send; the engine sends it, in order.
+
+    Attributes:
+        plain_audio: :meth:`audio` gives the chunk itself and nothing else, so that it need not be called.
+    """
+
+    plain_audio = False
 
     def opening(self) -> Sequence[WireMessage]:
         """Messages to send right after the handshake."""

@@ -23,6 +23,11 @@ _BYTES_PER_SAMPLE = 2
 class AudioFeed:
     """Cuts the audio of one stream.
 
+    Attributes:
+        input_rate, channels, wire_rate: as given.
+        shortest, longest: samples of a mono frame that is a good chunk as it is; none is where longest is 0.
+        holds: bytes that wait for the next frame.
+
     Args:
         input_rate: Hz of the frames.
         channels: of the frames; more than one are averaged to mono.
@@ -37,8 +42,11 @@ class AudioFeed:
         self._converts = channels > 1 or input_rate != wire_rate
         self._min_bytes = max(form.min_chunk_ms * wire_rate // 1000, 1) * _BYTES_PER_SAMPLE
         self._max_bytes = max(form.max_chunk_ms * wire_rate // 1000, 1) * _BYTES_PER_SAMPLE
+        as_it_is = not self._converts and form.replay_pace is None
+        self.shortest = self._min_bytes // _BYTES_PER_SAMPLE
+        self.longest = self._max_bytes // _BYTES_PER_SAMPLE if as_it_is else 0
         self._pending: list[Samples] = []
-        self._pending_bytes = 0
+        self.holds = 0
         self._resampler: av.AudioResampler | None = None
         if input_rate != wire_rate:
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=wire_rate)
@@ -52,7 +60,7 @@ class AudioFeed:
         samples = data.tobytes()
         if self._converts and samples:
             samples = self._convert(samples)
-        if self._min_bytes <= len(samples) <= self._max_bytes and not self._pending_bytes:
+        if self._min_bytes <= len(samples) <= self._max_bytes and not self.holds:
             return (samples,)
         return self._join(samples)
 
@@ -69,7 +77,7 @@ class AudioFeed:
             # a flushed resampler takes no more audio; the next utterance gets a new one
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=self.wire_rate)
             chunks.extend(self._join(tail))
-        if self._pending_bytes:
+        if self.holds:
             chunks.append(self._take_pending())
         return chunks
 
@@ -83,8 +91,8 @@ class AudioFeed:
     def _join(self, samples: Samples) -> list[Samples]:
         if samples:
             self._pending.append(samples)
-            self._pending_bytes += len(samples)
-        if self._pending_bytes < self._min_bytes:
+            self.holds += len(samples)
+        if self.holds < self._min_bytes:
             return []
         whole = self._take_pending()
         if len(whole) <= self._max_bytes:
@@ -93,13 +101,13 @@ class AudioFeed:
         pieces: list[Samples] = [view[i : i + self._max_bytes] for i in range(0, len(view), self._max_bytes)]
         if len(pieces[-1]) < self._min_bytes:  # too short by itself: the next frame completes it
             self._pending.append(pieces.pop())
-            self._pending_bytes = len(self._pending[0])
+            self.holds = len(self._pending[0])
         return pieces
 
     def _take_pending(self) -> Samples:
         whole = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending.clear()
-        self._pending_bytes = 0
+        self.holds = 0
         return whole
 
 

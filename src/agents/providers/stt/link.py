@@ -48,6 +48,7 @@ class Link:
         loud_since_received: samples of loud audio sent while the vendor said nothing for suspiciously long.
         unreadable: messages in a row that were not understood.
         useful: it brought some text.
+        plain_audio: audio is sent as it is.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Link:
         self.loud_since_received = 0
         self.unreadable = 0
         self.useful = False
+        self.plain_audio = conversation.plain_audio
 
     def go_live(self, origin: int) -> None:
         """Audio may be sent from now on; it begins with sample *origin* of the stream."""

@@ -307,7 +307,7 @@ class WebSocketSpeechStream(DirectStream):
         for event in events:
             if type(event) is Partial:
                 link.useful = True
-                self._emit(*assembler.accept(event, sent))
+                self._emit(*assembler.partial(event, sent))
                 if len(events) == 1:
                     return  # nothing is final by it: that is most messages
             elif isinstance(event, Final):
