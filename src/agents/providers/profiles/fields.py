@@ -268,10 +268,15 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
     get_speaker = _field(rule, "speaker") if not frequent else None
     name_speaker = _speaker_namer(rule.speaker_format)
     read_words = compile_words(rule.words, unit, get_base) if rule.words is not None else None
+    text_key, confidence_key = _single_name(rule.text), _single_name(rule.confidence)
+    named = text_key is not None and confidence_key is not None  # then an object needs no getters
 
     def read(message: Any, kind: type[AnySegment], raw: str | bytes | None = None) -> AnySegment:
         within = message if get_base is None else get_base(message)
-        text = get_text(within)
+        if named and type(within) is dict:
+            text, confidence = within.get(text_key), within.get(confidence_key)
+        else:
+            text, confidence = get_text(within), get_confidence(within)
         if type(text) is not str:
             raise ProtocolError(f"a transcript without text at '{where}'")
         start = read_start(message) if read_start is not None else None
@@ -284,7 +289,6 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
             speaker = name_speaker(get_speaker(message))
         elif frequent and kind is not Partial and words:  # vendors change their mind until the text is final
             speaker = most_frequent_speaker(words)
-        confidence = get_confidence(within)
         if type(confidence) is not float:
             confidence = number(confidence) or 0.0
         language = get_language(message) if get_language is not None else None
@@ -321,6 +325,12 @@ def _share_prefix(rule: Rule) -> tuple[str | None, Rule]:
     return prefix, rule.model_copy(update=changed)
 
 
+def _single_name(paths: str | Sequence[str] | None) -> str | None:
+    """The name that *paths* are, when they are no more than that."""
+    steps = plain_steps(paths) if isinstance(paths, str) else None
+    return str(steps[0]) if steps is not None and len(steps) == 1 else None
+
+
 def _field(rule: Rule, name: str) -> Getter | None:
     paths = getattr(rule, name)
     return compile_first(paths) if paths is not None else None
@@ -330,6 +340,4 @@ def _seconds_field(rule: Rule, name: str, unit: str) -> Callable[[Any], float | 
     get = _field(rule, name)
     if get is None:
         return None
-    paths = getattr(rule, name)
-    steps = plain_steps(paths) if isinstance(paths, str) else None
-    return seconds_reader(get, unit, str(steps[0]) if steps is not None and len(steps) == 1 else None)
+    return seconds_reader(get, unit, _single_name(getattr(rule, name)))

@@ -172,7 +172,9 @@ class TranscriptAssembler:
 
     def partial(self, partial: Partial, sent: float) -> list[SpeechEvent]:
         """:meth:`accept` for a partial, which is what most messages bring."""
-        start, end = self._span(partial, sent)
+        start, end = placed_span(partial.start, partial.end, self._anchors, sent)
+        if start is None or end is None or start > end or self._clock_faults:
+            start, end = self._span(partial, sent)
         if end is not None and end <= self._said_through + _SAME_MOMENT and not self._clock_faults:
             return []  # about audio that is final already
         text, words = partial.text.strip(), partial.words
@@ -187,7 +189,11 @@ class TranscriptAssembler:
             return self._retract()
         out = [] if self.speaking else self._speak(start)
         self._interim_end = end
-        if partial.words is not None:
+        if type(words) is LazyWords and not self._clock_faults:
+            first, last = placed_span(words.start, words.end, self._anchors, sent)
+            if first is not None and last is not None and first <= last:
+                start, end = first, last
+        elif partial.words is not None:
             start, end = self._spoken(partial, start, end, sent)
         self._interim = interim = self._data(partial, text, start, end, None, WithWords)
         if words is not None:
