@@ -71,10 +71,13 @@ async def _no_leaks(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     assert not leaked_sockets, f"sockets left open: {sorted(leaked_sockets)}; sessions: {open_sessions}"
 
 
+_PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test may depend on keys or proxies of the machine it runs on."""
+    """No test may depend on keys, addresses or proxies of the machine it runs on."""
     for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+        if name.endswith(("_API_KEY", "_BASE_URL", "_SPEECH_HOST")) or name.lower() in _PROXIES:
             monkeypatch.delenv(name)
     yield
