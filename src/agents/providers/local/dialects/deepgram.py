@@ -20,15 +20,13 @@ from aiohttp import web
 
 from ..recogniser import Final, Transcript
 from .base import Dialect, Handler, RequestFailed, Services
-from .deepgram_flux import FluxConversation
+from .deepgram_flux import THRESHOLDS, FluxConversation
 from .deepgram_listen import ListenConversation, alternative, model_info
-from .deepgram_socket import DeepgramConversation, decoder, number
+from .deepgram_socket import decoder, number
 from .deepgram_speak import speak_routes
 
 __all__ = ["Deepgram"]
 
-_HEARTBEAT_SECONDS = 20.0
-_MAX_MESSAGE_BYTES = 1 << 20
 _FAMILIES = ("nova-3", "nova-2", "nova", "enhanced", "base", "whisper")
 _FLUX = ("flux-general-en", "flux-general-multi")
 _ERR_CODES = {
@@ -97,42 +95,15 @@ class Deepgram(Dialect):
         self._check(query)
         if flag(query, "multichannel"):
             raise RequestFailed(400, "multichannel: this server hears one channel")
-        return await self._converse(request, query, ListenConversation)
+        return await ListenConversation(self.services, request, query).answer()
 
     async def _flux(self, request: web.Request) -> web.StreamResponse:
         query = _query(request)
         if first(query, "model") not in _FLUX:
             raise RequestFailed(400, f"model must be one of {', '.join(_FLUX)} on /v2/listen")
-        for name, low, high in (("eager_eot_threshold", 0.3, 0.9), ("eot_threshold", 0.5, 1.0)):
-            _fraction(query, name, low, high)
-        return await self._converse(request, query, FluxConversation)
-
-    async def _converse(
-        self, request: web.Request, query: dict[str, list[str]], kind: type[DeepgramConversation]
-    ) -> web.StreamResponse:
-        offered = "token" in request.headers.get("Sec-WebSocket-Protocol", "")
-        socket = web.WebSocketResponse(
-            heartbeat=_HEARTBEAT_SECONDS,
-            max_msg_size=_MAX_MESSAGE_BYTES,
-            protocols=("token",) if offered else (),
-        )
-        if not socket.can_prepare(request).ok:
-            raise RequestFailed(400, "connect with a WebSocket: ws://… and an Upgrade header")
-        decoder(first(query, "encoding"))
-        if number(query, "sample_rate", 0) <= 0:
-            raise RequestFailed(400, "sample_rate is needed with encoding")
-        session = await self.services.recogniser.open()
-        self.services.sockets.add(socket)
-        request_id = str(uuid.uuid4())
-        socket.headers["dg-request-id"] = request_id
-        try:
-            talk = kind(self.services, socket, session, request.transport, request_id, query)
-            await socket.prepare(request)
-            await talk.run()
-        finally:
-            self.services.sockets.discard(socket)
-            await session.aclose()
-        return socket
+        for name, (low, high) in THRESHOLDS.items():
+            _within(query, name, low, high)
+        return await FluxConversation(self.services, request, query).answer()
 
     def _check(self, query: dict[str, list[str]]) -> None:
         model = first(query, "model") or "base"
@@ -210,10 +181,12 @@ def flag(query: dict[str, list[str]], name: str) -> bool:
     return first(query, name).lower() in {"true", "1"}
 
 
-def _fraction(query: dict[str, list[str]], name: str, low: float, high: float) -> None:
+def _within(query: dict[str, list[str]], name: str, low: float, high: float) -> None:
+    if name not in query:
+        return
     text = first(query, name)
     try:
-        good = not text or low <= float(text) <= high
+        good = low <= float(text or "") <= high
     except ValueError:
         good = False
     if not good:

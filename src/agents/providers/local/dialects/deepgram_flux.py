@@ -10,25 +10,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiohttp import web
+
 from ..recogniser import Final, Flushed, Partial, Result, SpeechEnded, SpeechStarted, Word
-from .base import RequestFailed
+from .base import RequestFailed, Services
 from .deepgram_listen import spread
 from .deepgram_socket import DeepgramConversation
 
-__all__ = ["FluxConversation"]
+__all__ = ["THRESHOLDS", "FluxConversation"]
 
 _RECOGNISERS_PAUSE = 0.5
-_THRESHOLDS = {"eager_eot_threshold": (0.3, 0.9), "eot_threshold": (0.5, 1.0), "eot_timeout_ms": (500, 60000)}
+THRESHOLDS = {"eager_eot_threshold": (0.3, 0.9), "eot_threshold": (0.5, 1.0), "eot_timeout_ms": (500, 60000)}
 
 
 class FluxConversation(DeepgramConversation):
     """One client of ``/v2/listen``."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        query: dict[str, list[str]] = args[-1]
+    def __init__(self, services: Services, request: web.Request, query: dict[str, list[str]]) -> None:
+        super().__init__(services, request, query)
         self._multilingual = query["model"][0] == "flux-general-multi"
-        self._thresholds = {name: float(query[name][0]) for name in _THRESHOLDS if name in query}
+        self._thresholds = {name: float(query[name][0]) for name in THRESHOLDS if name in query}
         self._thresholds.setdefault("eot_threshold", 0.7)
         self._thresholds.setdefault("eot_timeout_ms", 5000)
         self._keyterms = list(query.get("keyterm", []))
@@ -46,9 +47,9 @@ class FluxConversation(DeepgramConversation):
         self._flushes = 0
         self._closing = False
 
-    async def run(self) -> None:
+    async def greet(self) -> None:
+        await super().greet()
         await self._say("Connected")
-        await super().run()
 
     # --- what the client says ---
 
@@ -160,25 +161,30 @@ class FluxConversation(DeepgramConversation):
         )
 
     async def _say(self, kind: str, **fields: Any) -> None:
-        number, self._sequence = self._sequence, self._sequence + 1
-        await self.send({"type": kind, "request_id": self.request_id, "sequence_id": number, **fields})
+        await self.send(self._message(kind, **fields))
 
-    async def goodbye(self) -> None:
+    def _message(self, kind: str, **fields: Any) -> dict[str, Any]:
+        number, self._sequence = self._sequence, self._sequence + 1
+        return {"type": kind, "request_id": self.request_id, "sequence_id": number, **fields}
+
+    async def finish(self) -> None:
         await self.close_without_status()
 
-    async def failed(self, failure: RequestFailed) -> None:
+    def failed(self, failure: RequestFailed) -> tuple[dict[str, Any] | None, int, str]:
+        if failure.status == 408:
+            return super().failed(failure)
         code = failure.code if failure.code.isupper() else "INTERNAL_SERVER_ERROR"
-        await self._say("Error", code=code, description=failure.message)
-        await self.close(1008 if failure.status == 400 else 1011, code)
+        message = self._message("Error", code=code, description=failure.message)
+        return message, 1008 if failure.status == 400 else 1011, code
 
 
 def _problem(message: dict[str, Any], multilingual: bool) -> str:
     """What is wrong with a Configure; empty when nothing is."""
     thresholds = message.get("thresholds") or {}
-    if not isinstance(thresholds, dict) or not set(thresholds) <= set(_THRESHOLDS):
-        return f"thresholds may be {', '.join(_THRESHOLDS)}"
+    if not isinstance(thresholds, dict) or not set(thresholds) <= set(THRESHOLDS):
+        return f"thresholds may be {', '.join(THRESHOLDS)}"
     for name, value in thresholds.items():
-        low, high = _THRESHOLDS[name]
+        low, high = THRESHOLDS[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             return f"{name} must be between {low} and {high}"
     for name in ("keyterms", "language_hints"):

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from aiohttp import web
+
 from ..recogniser import Final, Flushed, Partial, Result, SpeechEnded, SpeechStarted, Word
-from .base import RequestFailed
+from .base import Services
 from .deepgram_socket import DeepgramConversation, number
 
 __all__ = ["ListenConversation", "alternative", "model_info", "spread"]
@@ -75,10 +77,9 @@ def _words(words: Sequence[Word], query: dict[str, list[str]], language: str) ->
 class ListenConversation(DeepgramConversation):
     """One client of ``/v1/listen``."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        query = args[-1]
-        self._query: dict[str, list[str]] = query
+    def __init__(self, services: Services, request: web.Request, query: dict[str, list[str]]) -> None:
+        super().__init__(services, request, query)
+        self._query = query
         self._model = query.get("model", ["base"])[0]
         self._language = self.services.language(query.get("language", [""])[0])
         self._interim = _on(query, "interim_results")
@@ -212,7 +213,7 @@ class ListenConversation(DeepgramConversation):
             self._last_word_end = None
             await self.send({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": end})
 
-    async def goodbye(self) -> None:
+    async def finish(self) -> None:
         await self._release()
         await self.send(
             {
@@ -227,10 +228,6 @@ class ListenConversation(DeepgramConversation):
                 "model_info": model_info(self._model),
             }
         )
-        await self.close(1000)
-
-    async def failed(self, failure: RequestFailed) -> None:
-        await self.close(1011, f"NET-0000: {failure.message}")
 
 
 def _is_list_of(value: Any, kind: type) -> bool:

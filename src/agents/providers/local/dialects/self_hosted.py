@@ -31,13 +31,8 @@ class SelfHostedConversation(SocketConversation):
         super().__init__(services, request)
         self.configured = False
 
-    async def answer(self) -> web.WebSocketResponse:
-        session = await self.services.recogniser.open()
-        self._session = session
-        try:
-            return await super().answer()
-        finally:
-            await session.aclose()
+    async def admit(self) -> None:
+        self._session = await self.services.recogniser.open()
 
     async def begin(self) -> RecogniserSession:
         return self.session

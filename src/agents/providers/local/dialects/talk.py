@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from ...transport.bounded import bounded
 from .base import RequestFailed, Services, failure_of
@@ -28,12 +28,15 @@ class Talk(abc.ABC):
     """One connected client. ``idle_seconds`` without a message from it end the talk."""
 
     max_message_bytes: ClassVar[int] = 1 << 20
+    subprotocols: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, services: Services, request: web.Request) -> None:
         self.services = services
         self.request = request
         self.idle_seconds = services.options.idle_seconds
-        self.socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=self.max_message_bytes)
+        self.socket = web.WebSocketResponse(
+            heartbeat=_HEARTBEAT_SECONDS, max_msg_size=self.max_message_bytes, protocols=self.subprotocols
+        )
 
     async def answer(self) -> web.WebSocketResponse:
         """Upgrade, talk until either side is done, and free what the talk held."""
@@ -95,6 +98,10 @@ class Talk(abc.ABC):
         """Wait until something is sent, but not for ever."""
         await bounded(sending, self.services.options.send_seconds)
 
+    async def next_message(self) -> WSMessage:
+        """What the client sends next. Raises `asyncio.TimeoutError` when it sends nothing for too long."""
+        return await bounded(self.socket.receive(), self.idle_seconds)
+
     async def _talk(self) -> None:
         tasks: set[asyncio.Task[Any]] = set()
         try:
@@ -113,7 +120,7 @@ class Talk(abc.ABC):
             await self.socket.close()
         except (ConnectionError, asyncio.TimeoutError) as error:
             logger.info("a client is gone: %s", str(error) or "it takes nothing")
-            self._cut()
+            self.cut()
         except Exception as error:
             await self._fail(error)
         finally:
@@ -125,7 +132,7 @@ class Talk(abc.ABC):
         """Read until the client ended the talk (True) or the connection (False)."""
         while True:
             try:
-                message = await bounded(self.socket.receive(), self.idle_seconds)
+                message = await self.next_message()
             except asyncio.TimeoutError:
                 if self.is_busy:
                     continue
@@ -150,9 +157,9 @@ class Talk(abc.ABC):
             await self.socket.close(code=code, message=reason.encode()[:120])
         except (ConnectionError, asyncio.TimeoutError):
             logger.info("a client was gone before it could be told: %s", failure.message)
-            self._cut()
+            self.cut()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
         """Cut the connection: a close frame would wait behind what the client does not read."""
         if self.request.transport is not None:
             self.request.transport.abort()
