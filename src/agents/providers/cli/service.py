@@ -107,24 +107,23 @@ class Service:
             assert server is not None
             common["vendor"] = "generic"
         if self.chosen_mode == "ws":
-            url = server.ws_url + WS_PATH if self.is_embedded and server else self._url("streaming_url")
+            url = server.ws_url + WS_PATH if self.is_embedded and server else self._url("streaming")
             common["vendor"] = _tapped(common["vendor"], url, tap)
             return CustomWebSocketSTTAdapter(ws_url=url, **common)
-        url = server.url + HTTP_PATH if self.is_embedded and server else self._url("batch_url")
+        url = server.url + HTTP_PATH if self.is_embedded and server else self._url("batch")
         common["vendor"] = _tapped(common["vendor"], url, tap)
         return CustomHTTPSTTAdapter(endpoint_url=url, request_timeout=request_timeout, **common)
 
-    def _url(self, place: Literal["streaming_url", "batch_url"]) -> str:
+    def _url(self, way: Literal["streaming", "batch"]) -> str:
         if self.url is not None:
             return self.url
         from ..vendors import find_vendor
 
         vendor = find_vendor(self.vendor or "auto")
-        url = getattr(vendor, place)
+        url = vendor.address(way, self.options)
         if not url:
-            protocol = vendor.streaming if place == "streaming_url" else vendor.batch
-            if protocol is None:
-                other = "--http" if place == "streaming_url" else "--ws"
+            if getattr(vendor, way) is None:
+                other = "--http" if way == "streaming" else "--ws"
                 raise ConfigurationError(f"{vendor.name} cannot be spoken to this way: use {other}")
             raise ConfigurationError(f"{vendor.name} has no address of its own: give --url")
         if vendor.key_environment and not self.api_key and not os.environ.get(vendor.key_environment):
