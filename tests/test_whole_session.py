@@ -320,8 +320,7 @@ async def test_turns_leave_nothing_behind(server: str, way: Way, turns: int) -> 
                 if turn < warm:
                     tasks, sockets = max(tasks, len(asyncio.all_tasks())), max(sockets, open_sockets())
                 else:
-                    assert len(asyncio.all_tasks()) <= tasks + ENDING, f"turn {turn}"
-                    assert open_sockets() <= sockets + ENDING, f"turn {turn}"
+                    await few_are_left(tasks + ENDING, sockets + ENDING, turn)
                 if turn == warm:
                     gc.collect()
                     before = tracemalloc.take_snapshot()
@@ -333,6 +332,16 @@ async def test_turns_leave_nothing_behind(server: str, way: Way, turns: int) -> 
     assert len(agent.booked) == len(range(0, turns, 3))
     stats = parts[1].stats
     assert (stats.requests, stats.answers) == (turns + len(agent.booked),) * 2
+
+
+async def few_are_left(tasks: int, sockets: int, turn: int) -> None:
+    """What ends with a turn may take some turns of the event loop; what is left behind stays."""
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + 2
+    while len(asyncio.all_tasks()) > tasks or open_sockets() > sockets:
+        left = len(asyncio.all_tasks()), open_sockets()
+        assert loop.time() < limit, f"after turn {turn}: {left} tasks and sockets, not {tasks} and {sockets}"
+        await asyncio.sleep(0.005)
 
 
 async def one_turn(session: AgentSession[None], number: int) -> None:
