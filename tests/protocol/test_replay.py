@@ -216,6 +216,18 @@ class TestRewind:
         buffer.flush()
         assert buffer.take() is FLUSH, "the next one is another"
 
+    def test_the_count_of_tries_is_that_of_one_flush(self) -> None:
+        buffer = buffer_of(20)
+        buffer.flush()
+        drain(buffer)
+        buffer.rewind()
+        for _ in range(64):  # so many that the first, tried once, is forgotten
+            buffer.append(numbered(buffer.end, 1), 0.0)
+            buffer.flush()
+        drain(buffer)
+        buffer.rewind()
+        assert [chunk(buffer)[0], chunk(buffer)[0], buffer.take()] == [0, 20, FLUSH]
+
     def test_an_answer_from_before_the_drop_is_not_owed_any_more(self) -> None:
         buffer = buffer_of(20)
         buffer.flush()

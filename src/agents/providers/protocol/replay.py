@@ -143,6 +143,7 @@ class ReplayBuffer:
         if len(self._flushes) > _MAX_PENDING_FLUSHES:  # a vendor that never answers
             self._flushes.pop(0)
             self._flushes_sent = max(0, self._flushes_sent - 1)
+            self._flush_tries = 0
 
     def take(self) -> Chunk | _Flush | None:
         """The next thing to send, in order; ``None`` when all is sent."""
