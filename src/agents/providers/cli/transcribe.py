@@ -34,7 +34,6 @@ from .outcome import (
 )
 from .progress import Progress
 from .service import Service, embedded_server
-from .wire import Wiretap
 
 __all__ = ["Job", "TranscribeOptions", "transcribe"]
 
@@ -116,7 +115,11 @@ async def _hear_all(jobs: Sequence[Job], options: TranscribeOptions) -> None:
         server = None
         if options.service.is_embedded:
             server = await stack.enter_async_context(embedded_server(streams=concurrency, **_OWN_SERVER))
-        tap = Wiretap(lambda line: typer.echo(line, err=True)).on if options.wire else None
+        tap = None
+        if options.wire:
+            from .wire import Wiretap  # and with it the test kit, which nobody else needs
+
+            tap = Wiretap(lambda line: typer.echo(line, err=True)).on
         adapter = options.service.build(
             server, on_failure="raise", request_timeout=options.timeout_seconds, tap=tap
         )
