@@ -109,8 +109,8 @@ def compile_words(words: Words, unit: str, get_base: Getter | None = None) -> Wo
         return read(find(message if get_base is None else get_base(message)) or [])
 
     def read_words(base: Any, raw: str | bytes | None = None) -> Sequence[Word] | None:
-        items = get_items(base) if only is None else find(base)
-        if type(items) is not list:
+        items = find(base)
+        if items is None:
             return None
         if raw is None or len(items) < _FEW_WORDS:
             return read(items)

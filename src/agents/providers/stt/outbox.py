@@ -118,6 +118,7 @@ class Outbox:
         link.send_now(messages, now, self.send_pending)
         if not link.live:
             return
+        # as _note_sent has it for audio that may have been sent before
         count = len(chunk) // _BYTES_PER_SAMPLE
         link.samples += count
         self._furthest_sent = position + count

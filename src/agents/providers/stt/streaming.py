@@ -248,7 +248,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             raise
         if task.done() and not task.cancelled():
             if (error := task.exception()) is not None:
-                logger.debug("prewarming failed, connecting anew: %s", error)
+                logger.debug("prewarming failed, connecting anew: %s", settings.redact(str(error)))
                 return None
             link = task.result()
             if not link.closed and link.settings == settings:

@@ -173,7 +173,7 @@ class WebSocketSpeechStream(DirectStream):
                 self._wanted.clear()  # it did nothing wrong: come back with the next audio
                 return False
             if reused and not link.useful:  # it went stale before it was needed, which is nobody's failure
-                logger.debug("a prewarmed connection was of no use: %s", failed)
+                logger.debug("a prewarmed connection was of no use: %s", self._settings.redact(str(failed)))
                 return False
             if self._lasted(link, failed.failure):
                 self._proven(link)
