@@ -68,7 +68,7 @@ class TranscriptAssembler:
         self.gives_times: bool | None = None
         self.final_through: float | None = None
         self._said_through = 0.0
-        self._said: list[tuple[float, float, str, str | None]] = []  # start, end, words and speaker of finals
+        self._said: list[tuple[float, float, str, str | None]] = []  # start, end, text and speaker of finals
         self._clock_faults = 0
         self._said_again_through = 0.0  # audio before this is sent again though a final covers it
         self._interim: WithWords | None = None
@@ -246,7 +246,7 @@ class TranscriptAssembler:
             if text:
                 self.gives_times = True
                 self._said_through = max(self._said_through, end)
-                said = (start if start is not None else end, end, _plain(text), speaker)
+                said = (start if start is not None else end, end, text, speaker)
                 self._said = [*self._said[-31:], said]
         elif text:
             self.gives_times = False
@@ -325,7 +325,7 @@ class TranscriptAssembler:
         if end <= self._said_again_through + _SAME_MOMENT and there:
             return True  # however it is spelled this time
         again = _plain(final.text)
-        return any(again in words for words, _ in there)
+        return any(again in _plain(text) for text, _ in there)
 
     def _was_before(self, final: Final, start: float | None, end: float) -> bool:
         """Whether *final* has new words and times that were before, so that they tell nothing.
@@ -342,10 +342,10 @@ class TranscriptAssembler:
         return True
 
     def _said_at(self, start: float | None, end: float) -> list[tuple[str, str | None]]:
-        """Words and speakers of the finals that cover half of what lies between *start* and *end*, or more."""
+        """Texts and speakers of the finals that cover half of what lies between *start* and *end*, or more."""
         start = end if start is None else start
         half = (end - start) / 2
-        return [(words, who) for s, e, words, who in self._said if min(end, e) - max(start, s) >= half]
+        return [(text, who) for s, e, text, who in self._said if min(end, e) - max(start, s) >= half]
 
     def _without_said_before_drop(
         self, text: str, words: Sequence[Word] | None
