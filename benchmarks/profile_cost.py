@@ -155,15 +155,19 @@ def plugin() -> Receive:
 
 
 def voxport(conversation: Conversation) -> Receive:
-    """Profile and assembler. Every message is said to be of a new connection, or it would be a repetition."""
+    """Profile and assembler. After a final a new connection is said to begin, or the next one would repeat it."""
     assembler = TranscriptAssembler(language="en-US", announces_end=True)
     origin = 0.0
 
     def receive(message: str) -> Sequence[SpeechEvent]:
         nonlocal origin
-        origin += 10.0
-        assembler.connected(origin)
-        return [out for event in conversation.receive(message) for out in assembler.accept(event, origin + 10.0)]
+        heard = []
+        for event in conversation.receive(message):
+            heard += assembler.accept(event, origin + 10.0)
+            if isinstance(event, Final):
+                origin += 10.0
+                assembler.connected(origin)
+        return heard
 
     return receive
 
