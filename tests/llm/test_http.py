@@ -24,6 +24,7 @@ from livekit.agents import (
     metrics,
 )
 from llm_endpoint import FAST, Handler, Serve, context, delta, says, status, streams
+from other_loop import other_loop
 from pydantic import BaseModel
 
 from agents.providers.adapters import CustomHTTPLLMAdapter
@@ -379,6 +380,27 @@ class TestAnswer:
         async with aiohttp.ClientSession() as session:
             await ask(CustomHTTPLLMAdapter(server.url, http_session=session))
             assert not session.closed
+
+    async def test_closing_on_one_event_loop_breaks_nothing_off_on_another(self, serve: Serve) -> None:
+        server = await serve(streams(delta("Well"), 3600.0))
+        adapter = CustomHTTPLLMAdapter(server.url)
+        answers: list[llm.LLMStream] = []
+
+        async def begin() -> None:
+            adapter.prewarm()
+            answers.append(adapter.chat(chat_ctx=context(), conn_options=FAST))
+            await anext(answers[0])
+
+        async def still_there() -> bool:
+            return not answers[0]._task.done()
+
+        async with other_loop() as elsewhere:
+            await elsewhere(begin())
+            await adapter.aclose()
+            assert await elsewhere(still_there())
+            await elsewhere(adapter.aclose())
+            assert not await elsewhere(still_there())
+        await adapter.aclose()  # that loop is over, and what was opened ahead on it
 
 
 class TestFailure:

@@ -527,8 +527,8 @@ async def test_changes_are_for_the_next_text(voice: Voice) -> None:
 async def test_prewarming_opens_the_connection_that_is_used(voice: Voice) -> None:
     async with voice.adapter() as adapter:
         adapter.prewarm()
-        assert adapter._prewarming is not None
-        await adapter._prewarming
+        (prewarming,) = adapter._prewarming.here()
+        await prewarming
         pool = adapter._sessions.get().connector
         assert pool is not None
         free = [protocol for held in pool._conns.values() for protocol, _ in held]
@@ -545,8 +545,8 @@ async def test_prewarming_opens_the_connection_that_is_used(voice: Voice) -> Non
 async def test_prewarming_nobody_is_no_error() -> None:
     async with CustomHTTPTTSAdapter(f"http://127.0.0.1:{unused_port()}/speak") as adapter:
         adapter.prewarm()
-        assert adapter._prewarming is not None
-        await adapter._prewarming
+        (prewarming,) = adapter._prewarming.here()
+        await prewarming
 
 
 async def test_a_session_that_was_given_stays_open(voice: Voice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from ..transport.checks import (
     positive_seconds,
     secret_key,
 )
+from ..transport.event_loops import PerLoop
 from ..transport.failures import ConnectionFailed, api_error
 from ..transport.sessions import SessionSource
 from .asking import MAX_ANSWER_BYTES, Question
@@ -144,7 +146,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._max_response_bytes = positive_count(max_response_bytes, setting="max_response_bytes")
         self._sessions = SessionSource(http_session)
-        self._streams: weakref.WeakSet[CustomHTTPLLMStream] = weakref.WeakSet()
+        self._streams: PerLoop[weakref.WeakSet[CustomHTTPLLMStream]] = PerLoop(weakref.WeakSet)
         self._told_of: set[str] = set()
         self.stats = LLMStats()
         self._protocol.check(self._settings())
@@ -237,7 +239,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
             ask=ask,
             settings=self._settings(headers),
         )
-        self._streams.add(stream)
+        self._streams.here().add(stream)
         return stream
 
     async def _send_messages(self, messages: list[dict[str, Any]]) -> AsyncIterator[str]:
@@ -300,9 +302,11 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
                     break
 
     async def aclose(self) -> None:
-        """Break off what is being answered, and close the connections, unless the session was given."""
-        await super().aclose()
-        for stream in list(self._streams):
+        """Break off what is being answered on this event loop, and close its connections, unless the session was
+        given."""
+        if self._prewarm_task is not None and self._prewarm_task.get_loop() is asyncio.get_running_loop():
+            await super().aclose()  # which waits for the task, and can only do that on its loop
+        for stream in list(self._streams.take() or ()):
             await stream.aclose()
         await self._sessions.aclose()
 

@@ -53,8 +53,9 @@ class SessionSource:
         return own
 
     def _forget_loops_that_are_over(self) -> None:
-        for loop in [loop for loop in self._own if loop.is_closed()]:
-            del self._own[loop]
+        for loop in list(self._own):  # in one step: other threads add and forget at the same time
+            if loop.is_closed():
+                self._own.pop(loop, None)
 
     async def aclose(self) -> None:
         """Close the session of this event loop if it is an own one."""

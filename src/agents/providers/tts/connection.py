@@ -190,6 +190,9 @@ class Connection:
                     await asyncio.sleep(0)
         except (aiohttp.ClientError, ConnectionError) as error:
             self.fail(failure_of_exception(error, self.settings, doing="receiving"))
+        except asyncio.CancelledError:  # by `aclose`, or because the event loop ends with nobody closing
+            self.fail(Failure("nobody reads any more"))
+            raise
 
     def _on_message(self, message: str | bytes) -> None:
         listener = self._listener

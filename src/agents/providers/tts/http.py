@@ -35,6 +35,7 @@ from ..protocol.media import has_sound_parameters
 from ..redaction import Secret
 from ..transport.bounded import bounded
 from ..transport.checks import MaskedHeaders, positive_seconds
+from ..transport.event_loops import PerLoop
 from ..transport.exchange import Answer, open_answer
 from ..transport.failures import ConnectionFailed
 from ..vendors import Vendor
@@ -131,8 +132,8 @@ class CustomHTTPTTSAdapter(TTSAdapter):
         self._synthesis: SynthesisProtocol = protocol
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
         self._read_timeout = positive_seconds(read_timeout, setting="read_timeout")
-        self._streams: weakref.WeakSet[HTTPSpeechStream] = weakref.WeakSet()
-        self._prewarming: asyncio.Task[None] | None = None
+        self._streams: PerLoop[weakref.WeakSet[HTTPSpeechStream]] = PerLoop(weakref.WeakSet)
+        self._prewarming: PerLoop[list[asyncio.Task[None]]] = PerLoop(list)
 
     @property
     def endpoint_url(self) -> str:
@@ -164,22 +165,29 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             APIError: of LiveKit's types, without the text and without credentials.
         """
         stream = HTTPSpeechStream(self, text, conn_options=conn_options, settings=self._settings)
-        self._streams.add(stream)
+        self._streams.here().add(stream)
         return stream
 
     def prewarm(self) -> None:
         """Open a connection for the next request, where an event loop runs; a failure is left to that request."""
-        if self._prewarming is None or self._prewarming.done():
-            with contextlib.suppress(RuntimeError):
-                loop = asyncio.get_running_loop()
-                self._prewarming = loop.create_task(self._connect(), name="voxport.prewarm")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # no event loop yet: the first request connects by itself
+        under_way = self._prewarming.here()
+        if not under_way:
+            task = loop.create_task(self._connect(), name="voxport.prewarm")
+            under_way.append(task)
+            task.add_done_callback(under_way.remove)
 
     async def aclose(self) -> None:
-        """Break off what is being said, and close the connections, unless the session was given."""
-        if self._prewarming is not None:
-            self._prewarming.cancel()
-            await asyncio.gather(self._prewarming, return_exceptions=True)
-        for stream in list(self._streams):
+        """Break off what is being said on this event loop, and close its connections, unless the session was
+        given."""
+        prewarming = [*(self._prewarming.take() or ())]
+        for task in prewarming:
+            task.cancel()
+        await asyncio.gather(*prewarming, return_exceptions=True)
+        for stream in list(self._streams.take() or ()):
             await stream.aclose()
         await super().aclose()
 

@@ -16,6 +16,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from ..protocol import Failure, Settings, StreamingSynthesisProtocol
 from ..redaction import Secret
 from ..transport.checks import positive_seconds
+from ..transport.event_loops import PerLoop
 from ..transport.failures import ConnectionFailed
 from ..transport.quoting import told
 from ..vendors import Vendor
@@ -110,12 +111,17 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
             patience=self._connect_timeout,
         )
         self.stats = StreamStats()
-        self._pool = Pool(self._sessions, protocol, self._count_connect)
-        self._streams: weakref.WeakSet[WebSocketSynthesizeStream] = weakref.WeakSet()
-        self._texts: weakref.WeakSet[tts.ChunkedStream] = weakref.WeakSet()
+        self._pools = PerLoop(lambda: Pool(self._sessions, protocol, self._count_connect))
+        self._streams: PerLoop[weakref.WeakSet[WebSocketSynthesizeStream]] = PerLoop(weakref.WeakSet)
+        self._texts: PerLoop[weakref.WeakSet[tts.ChunkedStream]] = PerLoop(weakref.WeakSet)
 
     def _count_connect(self) -> None:
         self.stats.connects += 1
+
+    @property
+    def _pool(self) -> Pool:
+        """The connections of the running event loop."""
+        return self._pools.here()
 
     @property
     def ws_url(self) -> str:
@@ -127,7 +133,7 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
     ) -> WebSocketSynthesizeStream:
         """A stream for one answer: push text, end the input, iterate over the audio."""
         stream = WebSocketSynthesizeStream(tts=self, conn_options=conn_options)
-        self._streams.add(stream)
+        self._streams.here().add(stream)
         return stream
 
     def synthesize(
@@ -135,7 +141,7 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
     ) -> tts.ChunkedStream:
         """Have *text* said, over a stream."""
         speech = self._synthesize_with_stream(text, conn_options=conn_options)
-        self._texts.add(speech)
+        self._texts.here().add(speech)
         return speech
 
     def _adopt(self, settings: Settings) -> None:
@@ -151,12 +157,13 @@ class CustomWebSocketTTSAdapter(TTSAdapter):
         self._pool.prewarm(self._settings, timeout=self._connect_timeout)
 
     async def aclose(self) -> None:
-        """Close every stream, every connection and the session, if it is an own one."""
-        for text in list(self._texts):  # first, or they take the end of their streams for a failure
+        """Close every stream, every connection and the session, if it is an own one, of this event loop."""
+        for text in list(self._texts.take() or ()):  # first, or they take the end of their streams for a failure
             await text.aclose()
-        for stream in list(self._streams):
+        for stream in list(self._streams.take() or ()):
             await stream.aclose()
-        await self._pool.aclose()
+        if (pool := self._pools.take()) is not None:
+            await pool.aclose()
         await super().aclose()
 
 
