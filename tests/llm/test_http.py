@@ -234,6 +234,7 @@ class TestRequest:
             ({"endpoint_url": "http://llm.example/v1?api_key=sk-secret"}, "clear text"),
             ({"api_key": "${env:NOT_SET_ANYWHERE}"}, "NOT_SET_ANYWHERE, which is not set"),
             ({"protocol": "jsonlines"}, "did you mean 'json-lines'"),
+            ({"protocol": ChatProtocol}, "protocol is the class ChatProtocol: give an object of it"),
             ({"text_path": "a["}, "text_path is no JMESPath"),
             ({"text_path": " "}, "text_path must be a JMESPath"),
             ({"options": {"stream": False}}, "'stream', which the adapter sets itself: give protocol"),

@@ -122,6 +122,17 @@ def test_objects_are_taken_as_they_are() -> None:
         find_vendor(7)  # type: ignore[arg-type]
 
 
+def test_a_class_is_not_the_object_it_makes() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"is the class .*ProfileBatch.*give an object of it, ProfileBatch\("
+    ):
+        find_vendor(ProfileBatch)  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigurationError, match=r"is the class .*Path.*: give a Vendor, a Profile, a protocol object"
+    ):
+        find_vendor(Path)  # type: ignore[arg-type]
+
+
 def test_deepgram_says_what_a_factory_needs() -> None:
     vendor = find_vendor("deepgram")
     assert (vendor.title, vendor.key_environment, vendor.default_model) == (

@@ -40,6 +40,9 @@ def chat_protocol(protocol: Protocol, url: str, *, text_path: str | None = None)
                 "text_path is for the built-in protocols: a protocol object reads answers itself"
             )
         return protocol
+    if isinstance(protocol, type):
+        name = protocol.__name__
+        raise ConfigurationError(f"protocol is the class {name}: give an object of it, {name}(…)")
     check_choice(protocol, PROTOCOLS, setting="protocol")
     text = _getter(text_path) if text_path is not None else None
     ollama = protocol == "json-lines" or (protocol != "openai" and _path(url).endswith("/api/chat"))

@@ -320,8 +320,13 @@ def _from_object(value: Any, source: str) -> Vendor:
         return Vendor(value.name, value.name, synthesis=value)
     if isinstance(value, (str, Path)) and Path(value).is_file():
         return _from_file(Path(value).resolve(), Path(value).stat().st_mtime_ns)
+    if isinstance(value, type) and issubclass(value, (Vendor, Profile, *_PROTOCOLS)):
+        raise ConfigurationError(
+            f"{source} is the class {value.__name__}, not a vendor: give an object of it, {value.__name__}(…)"
+        )
+    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
     raise ConfigurationError(
-        f"{source} is {type(value).__name__}, not a vendor: give a Vendor, a Profile, a protocol object,"
+        f"{source} is {kind}, not a vendor: give a Vendor, a Profile, a protocol object,"
         " or the path of a profile file"
     )
 
