@@ -83,6 +83,18 @@ def test_a_sound_profile_has_no_problems() -> None:
         ("  results:", "  auth: {header: A, query: b}\n  results:", 7, "exactly one of"),
         ("  results:", "  update: {changes: [options.x], send: []}\n  results:", 7, "nothing that can change"),
         ("  results:", "  update: {changes: [], models: '(', send: []}\n  results:", 7, "regular expression"),
+        (
+            "  results:",
+            "  update: {changes: [options.speed], send: [{text: '${model}'}]}\n  results:",
+            7,
+            "is sent nowhere: put ${options.speed} into send, or leave it out of changes",
+        ),
+        (
+            "  results:",
+            "  update: {changes: [keyterms], send: [{json: {}}]}\n  results:",
+            7,
+            "put ${all_keyterms} into send",
+        ),
         ("  results:", "  prepare: [{url: x, only_if: token}]\n  results:", 7, "option 'token' is not declared"),
         ("text: text}", "text: text}\n      - {case: text, event: ready}", 11, "never reached"),
         ("text: text}", "text: text}\n      - {case: a, event: ready, only_if: no}", 11, "'no' is not declared"),
@@ -100,6 +112,31 @@ def test_a_problem_says_where_it_is_and_what_to_do(old: str, new: str, line: int
         assert found == []
         return
     assert any(at == line and says in text and text.startswith(f"acme.yaml:{line}: ") for at, text in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("options.speed", "update: {changes: [options.speed], send: [{json: {speed: '${options.speed}'}}]}"),
+        ("options.speed", "flush: [{text: '${options.speed|json}'}]"),
+        ("options.speed", "keepalive: {after: 5s, send: [{text: '${options.speed}'}]}"),
+        ("language", "audio: {message: {audio: '${audio}', language: '${language|base}'}}"),
+        ("model", "audio: {then: [{text: '${model}'}]}"),
+        ("keyterms", "close: [{json: {terms: '${keyterms}'}}]"),
+        ("keyterms", "close: [{json: {terms: '${all_keyterms}'}}]"),
+    ],
+)
+def test_what_changes_may_go_with_any_message_that_is_still_to_come(name: str, sent: str) -> None:
+    update = "" if sent.startswith("update") else f"  update: {{changes: [{name}], send: []}}\n"
+    assert problems(SOUND.replace("  results:", f"  {sent}\n{update}  results:", 1)) == []
+
+
+def test_what_a_rule_goes_by_cannot_change_in_band() -> None:
+    """The rules are chosen when a connection begins."""
+    sends = "  update: {changes: [options.speed], send: [{text: '${options.speed}'}]}\n  results:"
+    text = SOUND.replace("  results:", sends, 1) + "      - {case: more, event: ignore, unless: speed}\n"
+    ((line, told),) = problems(text)
+    assert line == 7 and "a rule goes by it" in told and "leave it out of changes" in told
 
 
 @pytest.mark.parametrize(

@@ -171,13 +171,30 @@ def _has_final(results: Results) -> bool:
 def _check_update(profile: Profile, streaming: Streaming) -> Iterator[Finding]:
     if streaming.update is None:
         return
+    known = {"keyterms", "language", "model", *(f"options.{option}" for option in profile.options)}
+    sent = _sent_after_a_change(streaming)
+    chosen_by = {f"options.{name}" for rule in streaming.results.rules for name in (rule.only_if, rule.unless)}
     for index, name in enumerate(streaming.update.changes):
-        known = {"keyterms", "language", "model", *(f"options.{option}" for option in profile.options)}
+        location = ("streaming", "update", "changes", index)
         if name not in known:
-            location = ("streaming", "update", "changes", index)
             yield location, _undeclared(f"{name!r} is nothing that can change", name, known)
+        elif name in chosen_by:
+            yield (
+                location,
+                "a rule goes by it, and rules are chosen when a connection begins: leave it out of changes",
+            )
+        elif name not in sent:
+            meant = "all_keyterms" if name == "keyterms" else name
+            yield location, f"{name} is sent nowhere: put ${{{meant}}} into send, or leave it out of changes"
     if streaming.update.models is not None:
         yield from _check_regex(("streaming", "update", "models"), streaming.update.models)
+
+
+def _sent_after_a_change(streaming: Streaming) -> set[str]:
+    """What a connection that is open already may send, and so what a change may reach the vendor with."""
+    dumped = streaming.model_dump(by_alias=True, include={"update", "audio", "flush", "keepalive", "close"})
+    names = {name for name, _ in references(dumped)}
+    return names | ({"keyterms"} if "all_keyterms" in names else set())
 
 
 def _check_regex(location: Location, text: str) -> Iterator[Finding]:
