@@ -22,7 +22,8 @@ def test_every_vendor_is_listed_with_what_it_can_do(voxport: Voxport) -> None:
     assert "diarize" in lines["deepgram"]
     assert lines["deepgram"].count("yes") == 4  # interims, words, keyterms, flush
     assert lines["jambonz"].count("yes") == 1
-    assert lines["elevenlabs"].split()[1:] == ["ElevenLabs", "ws,", "http", "ELEVENLABS_API_KEY"]  # it only speaks
+    speaks = ["ElevenLabs", "ws,", "http", "ELEVENLABS_API_KEY,", "ELEVEN_API_KEY"]
+    assert lines["elevenlabs"].split()[1:] == speaks  # and does not hear
 
 
 def test_the_page_is_printed(voxport: Voxport) -> None:

@@ -103,6 +103,9 @@ def test_a_sound_profile_has_no_problems() -> None:
         ("    switch: type", "    partials: counter\n    switch: type", 0, ""),
         ("title: Acme", "title: Acme\ntitle: Again", 3, "given twice"),
         ("title: Acme", "title: [Acme", 3, "not valid YAML"),
+        ("title: Acme", "title: Acme\nkey_environment: [A_KEY, B_KEY]", 0, ""),
+        ("title: Acme", "title: Acme\nkey_environment: []", 3, "key_environment"),
+        ("title: Acme", "title: Acme\nkey_environment: 5", 3, "key_environment"),
     ],
 )
 def test_a_problem_says_where_it_is_and_what_to_do(old: str, new: str, line: int, says: str) -> None:

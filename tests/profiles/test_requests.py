@@ -136,6 +136,13 @@ def test_a_key_is_asked_for_at_the_vendors_own_hosts_only() -> None:
     protocol.check(settings())
 
 
+def test_all_the_places_of_a_key_are_named() -> None:
+    fields = {"hosts": ["acme.test"], "key_environment": ["ACME_KEY", "ACME_TOKEN"], "auth": {"header": "A"}}
+    protocol = ProfileStreaming(profile(streaming={"results": RESULTS}, **fields))
+    with pytest.raises(ConfigurationError, match=r"pass api_key or set ACME_KEY or ACME_TOKEN$"):
+        protocol.check(settings(url="wss://acme.test/x", api_key=None))
+
+
 # --- options and the query ---
 
 

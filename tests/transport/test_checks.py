@@ -15,6 +15,7 @@ from agents.providers.transport.checks import (
     check_mapping,
     check_name,
     check_url,
+    environment_key,
     is_loopback,
     located,
     secret_key,
@@ -126,6 +127,27 @@ class TestUrl:
     )
     def test_loopback_is_this_machine_only(self, host: str, is_local: bool) -> None:
         assert is_loopback(host) is is_local
+
+
+class TestKeyOfTheEnvironment:
+    @pytest.mark.parametrize(
+        ("names", "found"),
+        [
+            (None, None),
+            ("A_KEY", None),
+            ("B_KEY", "k-b"),
+            (("A_KEY", "EMPTY_KEY", "B_KEY", "C_KEY"), "k-b"),
+            (["C_KEY", "B_KEY"], "k-c"),
+            ((), None),
+        ],
+    )
+    def test_the_first_variable_that_holds_one_counts(
+        self, monkeypatch: pytest.MonkeyPatch, names: Any, found: str | None
+    ) -> None:
+        for name, value in (("EMPTY_KEY", " "), ("B_KEY", " k-b\n"), ("C_KEY", "k-c")):
+            monkeypatch.setenv(name, value)
+        key = environment_key(names)
+        assert (key and key.reveal()) == found
 
 
 class TestChoice:

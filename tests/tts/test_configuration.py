@@ -50,6 +50,22 @@ def test_a_voice_is_what_its_configuration_says(provider: str, setting: str, url
 
 
 @pytest.mark.parametrize(
+    ("variables", "key"),
+    [
+        ({"ELEVENLABS_API_KEY": "of-their-sdk"}, "of-their-sdk"),
+        ({"ELEVEN_API_KEY": "of-the-plugin"}, "of-the-plugin"),
+        ({"ELEVEN_API_KEY": "of-the-plugin", "ELEVENLABS_API_KEY": "of-their-sdk"}, "of-their-sdk"),
+    ],
+)
+def test_a_key_is_taken_from_wherever_the_vendors_users_keep_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], key: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ProviderFactory.create_tts(TTSConfig("elevenlabs"))._settings.key == key  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     ("provider", "metadata", "kind", "url"),
     [
         ("deepgram", {}, CustomWebSocketTTSAdapter, "wss://api.deepgram.com/v1/speak"),

@@ -144,6 +144,14 @@ def test_deepgram_says_what_a_factory_needs() -> None:
     assert vendor.batch_url == "https://api.deepgram.com/v1/listen"
 
 
+def test_a_key_may_customarily_be_in_several_variables() -> None:
+    assert find_vendor("deepgram").key_variables == ("DEEPGRAM_API_KEY",)
+    assert find_vendor("elevenlabs").key_variables == ("ELEVENLABS_API_KEY", "ELEVEN_API_KEY")
+    assert find_vendor("vosk").key_variables == ()
+    several = Vendor("acme", "Acme", key_environment=("A_KEY", "B_KEY"))
+    assert several.key_variables == ("A_KEY", "B_KEY")
+
+
 OF_PACKAGES: dict[str, Callable[[], Any] | Any] = {
     "acme": Vendor("acme", "Acme"),
     "made": lambda: Vendor("made", "Made"),

@@ -219,7 +219,7 @@ def test_refusals_are_read(name: str, status: int, body: Any, message: str, verd
 @pytest.mark.parametrize(
     ("name", "fields", "told"),
     [
-        ("elevenlabs", {"api_key": None}, "ELEVENLABS_API_KEY"),
+        ("elevenlabs", {"api_key": None}, "ELEVENLABS_API_KEY or ELEVEN_API_KEY"),
         ("cartesia", {"options": {"speed": 3}}, "'speed' must be at most 1.5"),
         ("cartesia", {"options": {"speeed": 1}}, "did you mean 'speed'"),
         ("cartesia", {"options": {"max_buffer_delay_ms": 1}}, "is for streaming_synthesis, not for synthesis"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ..base import ConfigurationError, STTConfig
+from ..transport.checks import environment_key
 
 if TYPE_CHECKING:
     from livekit.agents import stt
@@ -126,9 +126,9 @@ class Service:
                 other = "--http" if way == "streaming" else "--ws"
                 raise ConfigurationError(f"{vendor.name} cannot be spoken to this way: use {other}")
             raise ConfigurationError(f"{vendor.name} has no address of its own: give --url")
-        if vendor.key_environment and not self.api_key and not os.environ.get(vendor.key_environment):
+        if vendor.key_variables and not self.api_key and environment_key(vendor.key_variables) is None:
             raise ConfigurationError(
-                f"{vendor.title} wants a key: set the environment variable {vendor.key_environment}, "
+                f"{vendor.title} wants a key: set the environment variable {' or '.join(vendor.key_variables)}, "
                 "or give --api-key"
             )
         return str(url)

@@ -19,7 +19,7 @@ from .outcome import FAILED, CommandFailed
 
 __all__ = ["lint_files", "print_page", "print_vendor", "print_vendors"]
 
-_PLAIN_WIDTH = 160
+_PLAIN_WIDTH = 200
 """Columns where nobody looks at a terminal: a pipe's reader cuts lines himself."""
 
 
@@ -43,7 +43,7 @@ def print_vendors() -> None:
             _yes(features.keyterms),
             _yes(features.flush),
             _speaks(vendor),
-            vendor.key_environment or "",
+            ", ".join(vendor.key_variables),
         )
     console = _console()
     console.print(table)
@@ -103,7 +103,7 @@ def _facts(vendor: Vendor) -> Iterable[tuple[str, str]]:
     yield "HTTP", vendor.batch_url or _give(vendor.batch)
     yield "speech, WebSocket", vendor.streaming_synthesis_url or _give(vendor.streaming_synthesis)
     yield "speech, HTTP", vendor.synthesis_url or _give(vendor.synthesis)
-    yield "key in", vendor.key_environment or ""
+    yield "key in", ", ".join(vendor.key_variables)
     if profile is not None:
         services = (profile.streaming, profile.batch, profile.streaming_synthesis, profile.synthesis)
         own = [service.auth for service in services if service is not None]

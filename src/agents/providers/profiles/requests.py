@@ -76,7 +76,7 @@ def check_key(profile: Profile, auth: Auth | None, settings: Settings) -> None:
     """
     if auth is None or not auth.required or settings.key or not is_host_of(settings.url, profile.hosts):
         return
-    where = f" or set {profile.key_environment}" if profile.key_environment else ""
+    where = f" or set {' or '.join(profile.key_variables)}" if profile.key_variables else ""
     raise ConfigurationError(f"{profile.title} needs an API key: pass api_key{where}")
 
 

@@ -263,8 +263,9 @@ class Profile(Strict):
     hosts: list[str] = Field(
         default_factory=list, description="hosts that are this vendor; *.example.com for all under"
     )
-    key_environment: str | None = Field(
-        default=None, description="the environment variable the key is customarily in"
+    key_environment: str | Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="the environment variable the key is customarily in; of several, the first that is set",
     )
     auth: Auth | None = Field(default=None, description="how the key travels; absent: there is none")
     defaults: dict[Literal["language", "model"], str] = Field(
@@ -281,6 +282,12 @@ class Profile(Strict):
     speech: Speech = Field(default=Speech(), description="what both ways of speaking share")
     synthesis: Synthesis | None = Field(default=None, description="speech over HTTP")
     streaming_synthesis: StreamingSynthesis | None = Field(default=None, description="speech over a WebSocket")
+
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """The environment variables the key may be in, in the order they are tried."""
+        names = self.key_environment or ()
+        return (names,) if isinstance(names, str) else tuple(names)
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:

@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,10 +52,13 @@ def secret_key(api_key: str | Secret | None, *, setting: str = "api_key") -> Sec
     return Secret(value) if value else None
 
 
-def environment_key(name: str | None) -> Secret | None:
-    """The credential in the environment variable a vendor's users keep it in, if it is set."""
-    value = os.environ.get(name, "").strip() if name else ""
-    return Secret(value) if value else None
+def environment_key(names: str | Sequence[str] | None) -> Secret | None:
+    """The credential in the environment variable a vendor's users keep it in; of several, in the first that holds
+    one. ``None`` if none does."""
+    for name in (names,) if isinstance(names, str) else names or ():
+        if value := os.environ.get(name, "").strip():
+            return Secret(value)
+    return None
 
 
 def check_url(

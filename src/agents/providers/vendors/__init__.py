@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -112,7 +112,7 @@ class Vendor:
         title: as people read it.
         streaming, batch: its protocols for recognition, or ``None`` where it has none.
         streaming_synthesis, synthesis: its protocols for speech, over a WebSocket and over HTTP.
-        key_environment: the environment variable its key is customarily in.
+        key_environment: the environment variable its key is customarily in; of several, the first that is set.
         streaming_url, batch_url, streaming_synthesis_url, synthesis_url: where it is, unless the user says
             otherwise.
         default_model: what is used for recognition when no model is named.
@@ -128,7 +128,7 @@ class Vendor:
     batch: BatchProtocol | None = None
     streaming_synthesis: StreamingSynthesisProtocol | None = None
     synthesis: SynthesisProtocol | None = None
-    key_environment: str | None = None
+    key_environment: str | Sequence[str] | None = None
     streaming_url: str | None = None
     batch_url: str | None = None
     streaming_synthesis_url: str | None = None
@@ -139,6 +139,12 @@ class Vendor:
     hosts: tuple[str, ...] = ()
     instead_of_streaming: str = "use CustomHTTPSTTAdapter"
     profile: Profile | None = field(default=None, repr=False)
+
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """The environment variables its key may be in, in the order they are tried."""
+        names = self.key_environment or ()
+        return (names,) if isinstance(names, str) else tuple(names)
 
     def address(self, service: Service, options: Mapping[str, Any] | None = None) -> str | None:
         """Where its *service* is when nobody says: the place its own SDK would take from the environment

@@ -75,7 +75,7 @@ def _row(vendor: Vendor, features: Features) -> list[str]:
         _tick(features.flush),
         ", ".join(f"`{name.removeprefix('options.')}`" for name in features.changes),
         ", ".join(_spoken(way, features) for way in features.speaks),
-        f"`{vendor.key_environment}`" if vendor.key_environment else "",
+        ", ".join(f"`{name}`" for name in vendor.key_variables),
     ]
 
 
