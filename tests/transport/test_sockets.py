@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+import contextlib
+from collections.abc import AsyncIterator, Generator
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from agents.providers.base import ConfigurationError
 from agents.providers.protocol import ConnectRequest, Failure, HttpRequest, HttpResponse, Settings, Verdict, Wait
 from agents.providers.redaction import Secret
 from agents.providers.transport.failures import ConnectionFailed
 from agents.providers.transport.sessions import SessionSource
-from agents.providers.transport.sockets import made_within, open_socket
+from agents.providers.transport.sockets import Socket, made_within, open_socket
 
 SETTINGS = Settings(url="ws://127.0.0.1:9/", api_key=Secret("key-4711"))
 
@@ -142,3 +145,68 @@ async def test_a_failure_of_the_making_is_the_callers() -> None:
 
     with pytest.raises(ValueError, match="no"):
         await made_within(1.0, fails(), name="test")
+
+
+class Opened:
+    """A WebSocket on loopback, as a connection of a shell."""
+
+    def __init__(self, ws: Socket) -> None:
+        self.ws = ws
+
+    async def aclose(self) -> None:
+        await self.ws.close()
+
+
+@contextlib.asynccontextmanager
+async def loopback() -> AsyncIterator[tuple[aiohttp.ClientSession, str, asyncio.Queue[int | None]]]:
+    """A session, the URL of a WebSocket, and what the server was told when a client left (a close code)."""
+    left: asyncio.Queue[int | None] = asyncio.Queue()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        await ws.receive()
+        left.put_nowait(ws.close_code)
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/", serve)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        yield session, str(server.make_url("/")), left
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("between", range(6))
+@pytest.mark.parametrize("late", [False, True], ids=["made at once", "made when the time is up"])
+async def test_what_is_made_is_closed_however_often_the_caller_is_cancelled(late: bool, between: int) -> None:
+    """Time limits around one another, or a stream that is closed twice, cancel again while one cleans up."""
+    is_open, is_cancelled, gate = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    opened: list[Opened] = []
+
+    async with loopback() as (session, url, left):
+
+        async def making() -> Opened:
+            opened.append(Opened(await session.ws_connect(url)))
+            is_open.set()
+            while not gate.is_set():
+                try:
+                    await gate.wait()
+                except asyncio.CancelledError:  # it is as good as made
+                    is_cancelled.set()
+            return opened[0]
+
+        waiting = asyncio.create_task(made_within(0.01 if late else 60.0, making(), name="test"))
+        await (is_cancelled if late else is_open).wait()
+        gate.set()
+        await turns(1)
+        waiting.cancel()
+        await turns(between)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await waiting).aclose()  # the cancellations came too late
+        assert opened[0].ws.closed
+        assert await left.get() == aiohttp.WSCloseCode.OK

@@ -17,7 +17,16 @@ from .exchange import run_flow
 from .failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
 from .sessions import SessionSource, redirects_refused
 
-__all__ = ["NO_STATUS", "Socket", "close_within", "cut", "failure_of_end", "made_within", "open_socket"]
+__all__ = [
+    "NO_STATUS",
+    "Socket",
+    "close_within",
+    "cut",
+    "failure_of_end",
+    "made_within",
+    "open_socket",
+    "throw_away",
+]
 
 NO_STATUS = 1005
 """A close frame without a code (RFC 6455 section 7.4.1)."""
@@ -94,19 +103,41 @@ async def made_within(seconds: float, making: Coroutine[Any, Any, _Made], *, nam
     task = asyncio.get_running_loop().create_task(making, name=name)
     try:
         await asyncio.wait({task}, timeout=seconds)
+        in_time = task.done()
+        if not in_time:
+            task.cancel()
+            await asyncio.wait({task})
     except asyncio.CancelledError:
-        task.cancel()
-        (made,) = await asyncio.gather(task, return_exceptions=True)
-        if not isinstance(made, BaseException):
-            await made.aclose()
+        await throw_away(task)
         raise
-    if task.done():
-        return task.result()
-    task.cancel()
-    (made,) = await asyncio.gather(task, return_exceptions=True)
-    if not isinstance(made, BaseException):
-        return made  # just in time
+    if in_time or not (task.cancelled() or task.exception()):
+        return task.result()  # in time, or just in time
     raise ConnectionFailed(Failure(f"no connection within {seconds:g} s", detail={"timeout": True}))
+
+
+async def throw_away(making: asyncio.Task[_Made]) -> None:
+    """Cancel *making*, and close the connection it has made all the same.
+
+    A caller who is cancelled meanwhile, once or several times, is so when that is done: nobody else knows of the
+    connection.
+    """
+    closing = asyncio.get_running_loop().create_task(_close_made(making), name="voxport.throw_away")
+    cancelled = None
+    while not closing.done():
+        try:
+            await asyncio.wait({closing})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    closing.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _close_made(making: asyncio.Task[_Made]) -> None:
+    making.cancel()
+    (made,) = await asyncio.gather(making, return_exceptions=True)
+    if not isinstance(made, BaseException):
+        await made.aclose()
 
 
 def failure_of_end(

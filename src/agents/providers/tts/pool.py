@@ -11,6 +11,7 @@ from typing import Any
 from ..protocol import Failure, Settings, StreamingSynthesisProtocol
 from ..transport.failures import ConnectionFailed
 from ..transport.sessions import SessionSource
+from ..transport.sockets import throw_away
 from .connection import Connection, connect
 
 __all__ = ["Pool"]
@@ -120,7 +121,7 @@ class Pool:
         """Close all, and wait for it. Connections that are in use are their users' to give back before."""
         openings, self._openings = self._openings, []
         for opening in openings:
-            self._do(_discard(opening.task))
+            self._do(throw_away(opening.task))
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -176,7 +177,7 @@ class Pool:
         for opening in [*self._openings]:
             if opening.settings != settings and not opening.waiting:
                 self._openings.remove(opening)
-                self._do(_discard(opening.task))
+                self._do(throw_away(opening.task))
 
     def _keep(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
@@ -207,10 +208,3 @@ class Pool:
         task = asyncio.get_running_loop().create_task(work, name="voxport.voice.pool")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _discard(opening: asyncio.Task[Connection]) -> None:
-    opening.cancel()
-    (made,) = await asyncio.gather(opening, return_exceptions=True)
-    if isinstance(made, Connection):
-        await made.aclose()
