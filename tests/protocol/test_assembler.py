@@ -239,6 +239,14 @@ class TestRepetition:
         assert ear.hear(Final("two", 0.0, 0.6), Final("three", 0.0, 0.8), Final("four", 0.0, 1.5)) == []
         assert ear.hear(Final("five", 0.0, 0.7)) == ["START", "FINAL five", "END"]
 
+    def test_the_time_of_a_partial_tells_no_more_after_that(self) -> None:
+        """It must be heard, and no program may take it for audio that is final."""
+        ear = Ear()
+        ear.hear(Final("one", 0.0, 1.0), Final("two", 0.0, 0.9))
+        assert ear.hear(Partial("three", 0.0, 0.5)) == ["START", "INTERIM three"]
+        assert (ear.last.start_time, ear.last.end_time) == (0.0, 0.0)
+        assert ear.hear(Final("", 1.0, 2.0)) == ["INTERIM "], "it covers the interim, wherever that was"
+
     def test_a_final_that_comes_late_is_said(self) -> None:
         ear = Ear()
         ear.hear(Final("two", 1.0, 2.0))
@@ -523,6 +531,21 @@ class TestTimes:
         ear.hear(Final("one", 2.0, 1.0))
         assert (ear.last.start_time, ear.last.end_time) == (0.0, 0.0)
         assert ear.assembler.acknowledged == 0.0
+
+    def test_then_the_words_tell(self) -> None:
+        ear = Ear()
+        ear.hear(Final("one", None, 0.0, words=[Word("one", 0.5, 0.8)]))
+        assert (ear.last.start_time, ear.last.end_time) == (0.5, 0.8)
+        assert ear.assembler.acknowledged == 0.8
+        ear.hear(Final("two", 3.0, 2.0, words=[Word("two", 1.5, 1.0)]))
+        assert (ear.last.start_time, ear.last.end_time) == (0.0, 0.0)
+
+    def test_words_that_end_after_their_segment_are_not_believed(self) -> None:
+        """No more audio is final than the segment's, so a text about the rest is new."""
+        ear = Ear()
+        ear.hear(Final("one", 0.0, 1.0, words=[Word("one", 0.2, 1.5)]))
+        assert (ear.last.start_time, ear.last.end_time) == (0.0, 1.0)
+        assert ear.hear(Partial("two", 1.0, 1.4)) == ["START", "INTERIM two"]
 
     def test_the_onset_is_wall_time_where_the_stream_began(self) -> None:
         ear = Ear()

@@ -175,8 +175,10 @@ class TranscriptAssembler:
         start, end = placed_span(partial.start, partial.end, self._anchors, sent)
         if start is None or end is None or start > end or self._clock_faults:
             start, end = self._span(partial, sent)
-        if end is not None and end <= self._said_through + _SAME_MOMENT and not self._clock_faults:
-            return []  # about audio that is final already
+        if end is not None and end <= self._said_through + _SAME_MOMENT:
+            if not self._clock_faults:
+                return []  # about audio that is final already
+            start = end = None  # said of such a vendor, that tells nothing
         text, words = partial.text.strip(), partial.words
         if text and self._said_before_drop:
             fresh, met = repeated_prefix(self._said_before_drop, text)
@@ -191,7 +193,7 @@ class TranscriptAssembler:
         self._interim_end = end
         if type(words) is LazyWords and not self._clock_faults:
             first, last = placed_span(words.start, words.end, self._anchors, sent)
-            if first is not None and last is not None and first <= last:
+            if first is not None and last is not None and first <= last and (end is None or last <= end):
                 start, end = first, last
         elif partial.words is not None:
             start, end = self._spoken(partial, start, end, sent)
@@ -392,22 +394,28 @@ class TranscriptAssembler:
         if self._clock_faults >= _CLOCK_FAULTS:
             return None, None
         start, end = placed_span(segment.start, segment.end, self._anchors, sent)
+        if start is not None and end is not None and start <= end:
+            return start, end
+        first, last = self._words_span(segment, sent)
         if start is None or end is None:
-            first, last = self._words_span(segment, sent)
             start = first if start is None else start
             end = last if end is None else end
-            if start is None or end is None:
+            if start is None or end is None or start <= end:
                 return start, end
-        return (start, end) if start <= end else (None, None)
+        # a segment that ends before it begins: its words may tell
+        return (first, last) if first is not None and last is not None and first <= last else (None, None)
 
     def _spoken(
         self, segment: Segment, start: float | None, end: float | None, sent: float
     ) -> tuple[float | None, float | None]:
-        """From the first word to the last, where the vendor times words; a segment may reach into the silence."""
+        """From the first word to the last, where the vendor times words; a segment may reach into the silence.
+
+        Words that end after their segment are not believed: no more audio is final than the segment's.
+        """
         if self._clock_faults:
             return start, end
         first, last = self._words_span(segment, sent)
-        if first is not None and last is not None and first <= last:
+        if first is not None and last is not None and first <= last and (end is None or last <= end):
             return first, last
         return start, end
 
