@@ -8,19 +8,15 @@ same. Times go in on the clock of the connection and come out on the audio clock
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, SpeechEventType
-from livekit.agents.types import TimedString
 
 from .events import Event, Final, LazyWords, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
 from .repetition import repeated_prefix, tokens, without_overlap
-from .timing import WithWords, placed, placed_span, timed_words
+from .timing import WithWords, placed, placed_span
 
 __all__ = ["TranscriptAssembler"]
-
-_Data = TypeVar("_Data", bound=SpeechData)
 
 _SAME_MOMENT = 0.001
 """Seconds: times closer than this are the same."""
@@ -197,7 +193,7 @@ class TranscriptAssembler:
                 start, end = first, last
         elif partial.words is not None:
             start, end = self._spoken(partial, start, end, sent)
-        self._interim = interim = self._data(partial, text, start, end, None, WithWords)
+        self._interim = interim = self._data(partial, text, start, end)
         if words is not None:
             interim.words_later(words, self._anchors, sent, self.offset)
         kind = SpeechEventType.PREFLIGHT_TRANSCRIPT if partial.stable else SpeechEventType.INTERIM_TRANSCRIPT
@@ -224,8 +220,9 @@ class TranscriptAssembler:
             self._end_is_stale = False
             out = self._speak(start)
             self._interim = None
-            timed = timed_words(words, self._anchors, sent, self.offset) if words else None
-            data = self._data(final, text, *self._spoken(final, start, end, sent), timed, SpeechData)
+            data = self._data(final, text, *self._spoken(final, start, end, sent))
+            if words is not None:
+                data.words_later(words, self._anchors, sent, self.offset)
             out.append(self._transcript(SpeechEventType.FINAL_TRANSCRIPT, data, final.request_id))
         elif not final.text.strip() and self._covers_interim(end):
             out = self._retract()
@@ -357,15 +354,7 @@ class TranscriptAssembler:
         self._said_before_drop = self._said_before_drop[met:] if met else []
         return fresh, _words_of(fresh, text, words)
 
-    def _data(
-        self,
-        segment: Segment,
-        text: str,
-        start: float | None,
-        end: float | None,
-        words: list[TimedString] | None,
-        kind: type[_Data],
-    ) -> _Data:
+    def _data(self, segment: Segment, text: str, start: float | None, end: float | None) -> WithWords:
         language = self._language
         if segment.language:
             known = self._languages.get(segment.language)
@@ -374,14 +363,13 @@ class TranscriptAssembler:
                 if len(self._languages) < 64:
                     self._languages[segment.language] = known
             language = known
-        return kind(
-            language=language,
-            text=text,
-            start_time=start + self.offset if start is not None else 0.0,
-            end_time=end + self.offset if end is not None else 0.0,
-            confidence=segment.confidence,
-            speaker_id=segment.speaker,
-            words=words,
+        return WithWords(
+            language,
+            text,
+            start + self.offset if start is not None else 0.0,
+            end + self.offset if end is not None else 0.0,
+            segment.confidence,
+            segment.speaker,
             metadata=segment.metadata,
         )
 
