@@ -22,6 +22,8 @@ __all__ = ["Link", "connect", "mistake"]
 MAX_MESSAGE_BYTES = 1 << 20
 """No vendor's message comes near this; a larger one ends the connection."""
 
+_SENT: Any = object()
+
 _LOUD_SECONDS = 1.0
 """So much loud audio without an answer is more than a cough."""
 
@@ -130,12 +132,12 @@ class Link:
             sending: Work = ws.send_str(message) if type(message) is str else ws.send_bytes(message)  # type: ignore[arg-type]
             sent += 1
             try:
-                waits_for = sending.send(None)
-            except StopIteration:
-                continue
+                waits_for = next(sending.__await__(), _SENT)  # send(None) would make an exception to say the same
             except (aiohttp.ClientError, ConnectionError) as error:
                 self.fail(failure_of_exception(error, self.settings, doing="sending audio"))
                 return
+            if waits_for is _SENT:
+                continue
             self.sending = True
             self.send_began = now
             self.run(functools.partial(self._go_on_sending, _rest_of(sending, waits_for), messages[sent:], then))
