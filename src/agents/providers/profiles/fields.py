@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word, decode_json
-from .paths import Getter, compile_first, compile_path, plain_steps
+from .paths import Getter, compile_first, compile_path, plain_steps, single_name
 from .results import Condition, Present, Rule, Words
 from .units import SCALES, number, seconds_reader
 
@@ -268,7 +268,7 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
     get_speaker = _field(rule, "speaker") if not frequent else None
     name_speaker = _speaker_namer(rule.speaker_format)
     read_words = compile_words(rule.words, unit, get_base) if rule.words is not None else None
-    text_key, confidence_key = _single_name(rule.text), _single_name(rule.confidence)
+    text_key, confidence_key = single_name(rule.text), single_name(rule.confidence)
     named = text_key is not None and confidence_key is not None  # then an object needs no getters
 
     def read(message: Any, kind: type[AnySegment], raw: str | bytes | None = None) -> AnySegment:
@@ -325,12 +325,6 @@ def _share_prefix(rule: Rule) -> tuple[str | None, Rule]:
     return prefix, rule.model_copy(update=changed)
 
 
-def _single_name(paths: str | Sequence[str] | None) -> str | None:
-    """The name that *paths* are, when they are no more than that."""
-    steps = plain_steps(paths) if isinstance(paths, str) else None
-    return str(steps[0]) if steps is not None and len(steps) == 1 else None
-
-
 def _field(rule: Rule, name: str) -> Getter | None:
     paths = getattr(rule, name)
     return compile_first(paths) if paths is not None else None
@@ -340,4 +334,4 @@ def _seconds_field(rule: Rule, name: str, unit: str) -> Callable[[Any], float | 
     get = _field(rule, name)
     if get is None:
         return None
-    return seconds_reader(get, unit, _single_name(getattr(rule, name)))
+    return seconds_reader(get, unit, single_name(getattr(rule, name)))

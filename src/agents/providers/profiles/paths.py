@@ -19,7 +19,7 @@ from pydantic import AfterValidator
 
 from ..protocol import ProtocolError
 
-__all__ = ["Getter", "Path", "compile_first", "compile_path", "plain_steps"]
+__all__ = ["Getter", "Path", "compile_first", "compile_path", "plain_steps", "single_name"]
 
 Getter = Callable[[Any], Any]
 
@@ -77,6 +77,12 @@ def plain_steps(path: str) -> tuple[str | int, ...] | None:
     if not _PLAIN.fullmatch(path):
         return None
     return tuple(int(s) if s.lstrip("-").isdigit() else s for s in _STEP.findall(path))
+
+
+def single_name(paths: str | Sequence[str] | None) -> str | None:
+    """The name that *paths* are, when they are no more than that."""
+    steps = plain_steps(paths) if isinstance(paths, str) else None
+    return str(steps[0]) if steps is not None and len(steps) == 1 else None
 
 
 def compile_path(path: str) -> Getter:

@@ -25,7 +25,7 @@ from ..protocol import (
     judge_status,
 )
 from .fields import compile_condition, compile_segment, compile_words
-from .paths import Getter, compile_first, compile_path
+from .paths import Getter, compile_first, compile_path, single_name
 from .reducers import Accumulate, Counter, Delta, PieceReducer, SlidingSegments, Token, TokenStream
 from .results import Results, Rule
 from .speech import JsonAnswer, SpeechRule
@@ -75,6 +75,7 @@ class Program:
         self._results = results
         self._get_case = compile_path(results.switch) if results.switch is not None else None
         self._switch = results.switch
+        self._switch_name = single_name(results.switch)  # which needs no call
         cases = {case for rule in rules for case in _cases(rule)}
         steps = [(rule, _compile_rule(rule, results)) for rule in rules]
         self._table: Mapping[Any, tuple[Step, ...]] = {
@@ -115,7 +116,8 @@ class Program:
         memory.raw = raw
         steps = self._any
         if self._get_case is not None:
-            case = self._get_case(message)
+            name = self._switch_name
+            case = message.get(name) if name is not None and type(message) is dict else self._get_case(message)
             if type(case) is str:
                 steps = self._table.get(case, steps)
             elif not steps:
