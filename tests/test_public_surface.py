@@ -7,12 +7,15 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from livekit.agents import stt
 
 import agents.providers
 from agents.providers.cli import main as command_line
+
+PROFILE = Path(__file__).parents[1] / "examples" / "acme_vendor" / "acme.yaml"
 
 PATHS = {
     "agents.providers": [
@@ -121,6 +124,36 @@ def test_importing_the_factory_loads_no_plugin_and_no_recogniser() -> None:
     assert "livekit.agents" in loaded
     assert not {name for name in loaded if name.startswith("livekit.plugins.")}
     assert not loaded & {"pocketsphinx", "espeakng_loader", "agents.providers.local", "matplotlib"}
+
+
+def modules_after_command(*arguments: str) -> set[str]:
+    """The modules a command line has loaded when it is done."""
+    return modules_after(
+        "import contextlib, io\nfrom agents.providers.cli import main\n"
+        f"sys.argv = {['voxport', *arguments]!r}\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    main()"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needless"),
+    [
+        (["--help"], {"agents.providers.protocol", "agents.providers.vendors", "agents.providers.transport"}),
+        (["vendors"], {"agents.providers.adapters", "livekit", "aiohttp", "numpy"}),
+        (["vendors", "lint", str(PROFILE)], {"livekit", "aiohttp", "numpy"}),
+        (
+            ["transcribe", "--url", "ws://127.0.0.1:1/", str(PROFILE)],
+            {
+                "agents.providers.llm",
+                "agents.providers.tts",
+                "agents.providers.wrappers",
+                "agents.providers.testing",
+            },
+        ),
+    ],
+)
+def test_a_command_loads_what_it_needs(arguments: list[str], needless: set[str]) -> None:
+    assert not modules_after_command(*arguments) & needless
 
 
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "agents.providers"]])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ..base import ConfigurationError, STTConfig
-from ..transport.checks import environment_key
 
 if TYPE_CHECKING:
     from livekit.agents import stt
@@ -93,7 +92,8 @@ class Service:
             if tap is not None:
                 raise ConfigurationError("--wire does not go with --config: give --vendor and --url instead")
             return _from_config(self.config, on_failure)
-        from ..adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
+        from ..stt.http import CustomHTTPSTTAdapter  # not from `adapters`, which loads models and voices, too
+        from ..stt.streaming import CustomWebSocketSTTAdapter
 
         common: dict[str, Any] = {
             "api_key": self.api_key,
@@ -117,6 +117,7 @@ class Service:
     def _url(self, way: Literal["streaming", "batch"]) -> str:
         if self.url is not None:
             return self.url
+        from ..transport.checks import environment_key
         from ..vendors import find_vendor
 
         vendor = find_vendor(self.vendor or "auto")

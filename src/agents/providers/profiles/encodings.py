@@ -1,4 +1,7 @@
-"""Samples as vendors want them, from signed 16-bit little-endian PCM."""
+"""Samples as vendors want them, from signed 16-bit little-endian PCM.
+
+NumPy is loaded by what needs it: a profile is also read where nobody is heard, as by ``voxport vendors``.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 __all__ = ["ENCODERS"]
 
 
 def _to_float32(chunk: bytes | bytearray | memoryview) -> bytes:
+    import numpy as np
+
     return (np.frombuffer(chunk, "<i2").astype("<f4") / 32768.0).tobytes()
 
 
 def _to_mulaw(chunk: bytes | bytearray | memoryview) -> bytes:
+    import numpy as np
+
     table: Any = _mulaw_table()
     return bytes(table[np.frombuffer(chunk, "<u2")])
 
@@ -23,6 +28,8 @@ def _to_mulaw(chunk: bytes | bytearray | memoryview) -> bytes:
 @lru_cache(maxsize=1)
 def _mulaw_table() -> Any:
     """ITU-T G.711 µ-law for each 16-bit sample, taken as unsigned."""
+    import numpy as np
+
     samples = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
     magnitude = np.minimum(np.abs(samples), 32635) + 132  # the bias moves segment borders to powers of two
     exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
