@@ -33,6 +33,8 @@ check: $(STAMP)  ## format, lint, types, import directions, documented commands
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=src:examples $(BIN)/mypy examples
+	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_documentation.py
 

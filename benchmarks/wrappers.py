@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ async def print_cache_hits(redis_url: str | None) -> dict[str, tuple[float, floa
         for name, make in caches.items():
             wrapper = CachedSTTAdapter(Instant(), cache=make(), registry=REGISTRY)
             await wrapper.recognize(frame)
-            median, late = results[f"{name} {rate}"] = await timed(lambda w=wrapper, f=frame: w.recognize(f), 500)
+            median, late = results[f"{name} {rate}"] = await timed(partial(wrapper.recognize, frame), 500)
             assert wrapper.cache_stats.hits == 500, wrapper.cache_stats
             await wrapper.aclose()
             print(f"  {name:20}{rate // 1000:3} kHz {1000 * median:8.3f} {1000 * late:8.3f}")
