@@ -172,6 +172,22 @@ class TestGenericProtocol:
         async with CustomHTTPSTTAdapter(service.url) as adapter:
             assert (await adapter.recognize(frame())).alternatives[0].text == "hello"
 
+    @pytest.mark.parametrize(
+        ("charset", "declared"),
+        [("latin-1", "iso-8859-1"), ("utf-16", "utf-16"), ("utf-8", "iso-8859-1"), ("cp1252", "windows-1252")],
+    )
+    async def test_the_character_set_of_the_answer_is_heeded(
+        self, service: Service, charset: str, declared: str
+    ) -> None:
+        plain, written = "drei Stück\n".encode(charset), '{"text": "drei Stück"}'.encode(charset)
+        service.answers = [
+            lambda: web.Response(body=plain, headers={"Content-Type": f"text/plain; charset={declared}"}),
+            lambda: web.Response(body=written, headers={"Content-Type": f"application/json; charset={declared}"}),
+        ]
+        async with CustomHTTPSTTAdapter(service.url) as adapter:
+            for _ in range(2):
+                assert (await adapter.recognize(frame())).alternatives[0].text == "drei Stück"
+
     async def test_words_confidence_and_language_of_the_answer_come_along(self, service: Service) -> None:
         words = [
             {"word": "ten", "start": 0.1, "end": 0.4, "confidence": 0.9},

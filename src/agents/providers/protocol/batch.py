@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .audio import Pcm
+from .charsets import charset_of, decode_text
 from .decoding import decode_json
 from .events import Failure, Usage, Word
 from .policy import Verdict, judge_status
@@ -59,11 +60,15 @@ class HttpResponse:
     @property
     def content_type(self) -> str:
         """The media type without parameters, in lower case."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._declared.partition(";")[0].strip().lower()
+
+    @property
+    def _declared(self) -> str:
+        return self.headers.get("content-type", "")
 
     def text(self) -> str:
-        """The body as text, whatever its bytes."""
-        return self.body.decode("utf-8", errors="replace")
+        """The body as text, whatever its bytes; in the character set it declares, by default UTF-8."""
+        return decode_text(self.body, self._declared)
 
     def json(self) -> Any:
         """The body decoded from JSON.
@@ -71,8 +76,9 @@ class HttpResponse:
         Raises:
             ValueError: it is not JSON; the message says what it looks like instead.
         """
+        charset = charset_of(self.body, self._declared)
         try:
-            return decode_json(self.body)
+            return decode_json(self.body if charset is None else self.text())
         except ValueError as error:
             head = self.body[:200].lstrip().lower()
             if not head:
@@ -80,7 +86,7 @@ class HttpResponse:
             elif head.startswith((b"<!doctype", b"<html")):
                 kind = "an HTML page (is the URL that of a web site, or of a proxy?)"
             elif "json" in self.content_type or head.startswith((b"{", b"[")):
-                kind = "JSON that is broken off or not UTF-8"
+                kind = f"JSON that is broken off or not {charset or 'UTF-8'}"
             else:
                 kind = self.content_type or "something else"
             raise ValueError(f"expected JSON, got {kind}") from error
