@@ -10,6 +10,7 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import is_given
 
 from ..base import ConfigurationError
+from ..transport.checks import check_name
 
 __all__ = ["OnFailure", "STTAdapter", "Stats", "given"]
 
@@ -89,6 +90,6 @@ class STTAdapter(stt.STT[Any]):
         )
 
 
-def given(value: NotGivenOr[str] | None) -> str | None:
-    """LiveKit's "not given" as ``None``."""
-    return value if value is not None and is_given(value) and value else None
+def given(language: NotGivenOr[str] | None) -> str | None:
+    """LiveKit's "not given" as ``None``. Raises `ConfigurationError` for what is no text."""
+    return check_name(language, setting="language") if is_given(language) else None

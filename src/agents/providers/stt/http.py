@@ -30,6 +30,7 @@ from ..transport.checks import (
     check_choice,
     check_headers,
     check_mapping,
+    check_name,
     check_url,
     environment_key,
     located,
@@ -129,7 +130,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._protocol = found.batch
         self._key = secret_key(api_key) or environment_key(found.key_environment)
         self.endpoint_url = endpoint_url
-        self.language = language or None
+        self.language = check_name(language, setting="language")
         self.headers = MaskedHeaders(check_headers(headers))
         self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
         carries = self._carries_credentials()
@@ -142,7 +143,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
             raise ConfigurationError(f"body is for the generic protocol only: {found.name} has a form of its own")
         self._body = body
         self._on_failure = on_failure
-        self._model = model
+        self._model = check_name(model, setting="model")
         self._options = check_mapping(options, setting="options")
         self._request_timeout = positive_seconds(request_timeout, setting="request_timeout")
         self._connect_timeout = positive_seconds(connect_timeout, setting="connect_timeout")
@@ -186,11 +187,11 @@ class CustomHTTPSTTAdapter(STTAdapter):
             ConfigurationError: the vendor does not take it. Nothing has changed then.
         """
         before = self.language, self._model, self._options, self.endpoint_url
-        if is_given(language):
-            self.language = language or None
-        if is_given(model):
-            self._model = model or None
         try:
+            if is_given(language):
+                self.language = check_name(language, setting="language")
+            if is_given(model):
+                self._model = check_name(model, setting="model")
             if is_given(options):
                 self._options = {**self._options, **check_mapping(options, setting="options")}
             if is_given(options) and "{" in self._given_url:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..transport.checks import (
     check_choice,
     check_headers,
     check_mapping,
+    check_name,
     check_url,
     environment_key,
     located,
@@ -87,7 +88,11 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         http_session: aiohttp.ClientSession | None = None,
     ) -> None:
         check_choice(on_failure, ("degrade", "raise"), setting="on_failure")
-        if not replay_seconds > 0:
+        if (
+            isinstance(replay_seconds, bool)
+            or not isinstance(replay_seconds, (int, float))
+            or not replay_seconds > 0
+        ):
             raise ConfigurationError(f"replay_seconds must be more than 0, not {replay_seconds!r}")
         found = find_vendor(vendor, url=ws_url if isinstance(ws_url, str) else "")
         if found.streaming is None:
@@ -98,8 +103,8 @@ class CustomWebSocketSTTAdapter(STTAdapter):
                 ws_url, setting="ws_url", schemes=("ws", "wss"), has_key=key is not None, placeholders=True
             ),
             api_key=key,
-            language=language or None,
-            model=model,
+            language=check_name(language, setting="language"),
+            model=check_name(model, setting="model"),
             sample_rate=sample_rate,
             options=check_mapping(options, setting="options"),
             headers=check_headers(headers),
@@ -189,9 +194,9 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         """
         changes: dict[str, Any] = {}
         if utils.is_given(language):
-            changes["language"] = language or None
+            changes["language"] = check_name(language, setting="language")
         if utils.is_given(model):
-            changes["model"] = model
+            changes["model"] = check_name(model, setting="model")
         if utils.is_given(options):
             changes["options"] = {**self._settings.options, **check_mapping(options, setting="options")}
             given = dataclasses.replace(self._settings, url=self._given_url, options=changes["options"])
@@ -199,6 +204,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             if url != self._settings.url:
                 changes["url"] = url
         if utils.is_given(keyterms):
+            _check_keyterms(keyterms)
             if keyterms and not self.capabilities.keyterms:
                 raise ConfigurationError(f"{self._protocol.name} takes no keyterms: leave them out")
             changes["keyterms"] = _merged(keyterms, self._session_keyterms)
@@ -265,6 +271,13 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         if task is not None:
             await _throw_away(task)
         await self._source.aclose()
+
+
+def _check_keyterms(keyterms: Any) -> None:
+    if isinstance(keyterms, str) or not (
+        isinstance(keyterms, Collection) and all(isinstance(term, str) for term in keyterms)
+    ):
+        raise ConfigurationError('keyterms must be a list of texts, like ["Voxport", "LiveKit"]')
 
 
 def _merged(first: Any, second: Any) -> tuple[str, ...]:
