@@ -93,6 +93,56 @@ async def test_it_is_closed_with_the_stream_that_was_to_have_it() -> None:
             assert link.closed
 
 
+@pytest.mark.parametrize("between", range(4))
+async def test_it_is_closed_however_often_the_stream_is_cancelled(between: int) -> None:
+    async def waits(c: Connection) -> None:
+        await c.receive_all()
+
+    async with VendorServer(waits) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport:
+            voxport.prewarm()
+            (task,) = voxport._prewarmed.values()
+            task.add_done_callback(lambda _: taking.cancel())  # before the taking hears of it
+            taking = asyncio.create_task(voxport._take_prewarmed(voxport._settings, timeout=60))
+            link = await task
+            for _ in range(between):
+                await asyncio.sleep(0)
+            taking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+            assert link.closed
+
+
+def test_threads_that_forget_the_same_event_loop_are_not_in_each_others_way() -> None:
+    class Interrupted(asyncio.SelectorEventLoop):
+        """Another thread goes first when this loop is asked whether it is over."""
+
+        meanwhile: Any = None
+
+        def is_closed(self) -> bool:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
+                thread = threading.Thread(target=meanwhile)
+                thread.start()
+                thread.join()
+            return super().is_closed()
+
+    async def prewarm(*, close: bool = True) -> None:
+        voxport.prewarm()
+        if close:
+            await voxport.aclose()
+        else:
+            await asyncio.wait(voxport._prewarmed.values())
+
+    voxport = CustomWebSocketSTTAdapter("ws://127.0.0.1:1/")  # nobody is there
+    over = Interrupted()
+    over.run_until_complete(prewarm(close=False))
+    over.run_until_complete(voxport._source.aclose())
+    over.close()
+    over.meanwhile = lambda: asyncio.run(prewarm())
+    asyncio.run(prewarm())
+
+
 async def test_one_that_takes_too_long_is_not_waited_for() -> None:
     stuck = asyncio.Event()
 

@@ -28,6 +28,7 @@ from ..transport.checks import (
     secret_key,
 )
 from ..transport.sessions import SessionSource
+from ..transport.sockets import throw_away
 from ..vendors import Vendor, find_vendor
 from .adapter import OnFailure, STTAdapter, given
 from .link import Link, connect
@@ -230,8 +231,9 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # no event loop yet: the first stream connects by itself
-        for other in [other for other in self._prewarmed if other.is_closed()]:
-            del self._prewarmed[other]
+        for other in list(self._prewarmed):  # in one step: other threads add and forget at the same time
+            if other.is_closed():
+                self._prewarmed.pop(other, None)
         if loop not in self._prewarmed:
             form = self._protocol.traits(self._settings).audio
             rate = form.wire_rate(self._last_input_rate, self.sample_rate)
@@ -250,7 +252,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         try:
             await asyncio.wait({task}, timeout=timeout)
         except asyncio.CancelledError:
-            await _throw_away(task)
+            await throw_away(task)
             raise
         if task.done() and not task.cancelled():
             if (error := task.exception()) is not None:
@@ -259,7 +261,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             link = task.result()
             if not link.closed and link.settings == settings:
                 return link
-        await _throw_away(task)
+        await throw_away(task)
         return None
 
     async def aclose(self) -> None:
@@ -269,7 +271,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             await stream.aclose()
         task = self._prewarmed.pop(loop, None)
         if task is not None:
-            await _throw_away(task)
+            await throw_away(task)
         await self._source.aclose()
 
 
@@ -282,14 +284,6 @@ def _check_keyterms(keyterms: Any) -> None:
 
 def _merged(first: Any, second: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *second]))
-
-
-async def _throw_away(task: asyncio.Task[Link]) -> None:
-    """Close the connection that *task* makes or made."""
-    task.cancel()
-    (made,) = await asyncio.gather(task, return_exceptions=True)
-    if isinstance(made, Link):
-        await made.aclose()
 
 
 def _retrieve(task: asyncio.Task[Link]) -> None:
