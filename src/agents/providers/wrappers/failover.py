@@ -19,6 +19,7 @@ from ..base import ConfigurationError
 from ..stt.adapter import OnFailure, given
 from ..transport.bounded import bounded
 from ..transport.checks import check_choice
+from ..transport.event_loops import PerLoop
 from .failover_breaker import Breaker, BreakerOptions
 from .failover_members import accepted_options, as_streaming, check_members, combined
 from .failover_segments import SegmentedSTT, recognise_or_raise
@@ -137,8 +138,8 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         self._vad_interval = vad.capabilities.update_interval if vad is not None else 0.0
         self._breakers = [Breaker(breaker) for _ in members]
         self._active = 0
-        self._streams: weakref.WeakSet[FailoverStream] = weakref.WeakSet()
-        self._trials: set[asyncio.Task[None]] = set()
+        self._streams: PerLoop[weakref.WeakSet[FailoverStream]] = PerLoop(weakref.WeakSet)
+        self._trials: PerLoop[set[asyncio.Task[None]]] = PerLoop(set)
         self._recognize_metrics_needed = False  # the members report theirs
         self._handlers: list[tuple[stt.STT[Any], str, Callable[..., None]]] = []
         self._sources = [m.wrapped_stt if isinstance(m, SegmentedSTT) else m for m in self._members]
@@ -274,8 +275,9 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
                 breaker.on_trial = False
 
         task = asyncio.get_running_loop().create_task(trial(), name="voxport.failover.trial")
-        self._trials.add(task)
-        task.add_done_callback(self._trials.discard)
+        trials = self._trials.here()
+        trials.add(task)
+        task.add_done_callback(trials.discard)
 
     # ------------------------------------------------------------------ events
 
@@ -288,7 +290,7 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
             # what ends a member does not end what it is a member of
             self.emit("error", error.model_copy(update={"recoverable": True}) if told else error)
             if told and error.recoverable:
-                for stream in list(self._streams):
+                for stream in list(self._streams.here()):  # a member tells of it on the loop it happened on
                     stream._lookout.on_error(place)
 
         return on_error
@@ -353,10 +355,10 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         self.members[0].prewarm()
 
     async def aclose(self) -> None:
-        """Close the streams. The members belong to whoever made them, and stay open."""
-        for stream in list(self._streams):
+        """Close the streams of this event loop. The members belong to whoever made them, and stay open."""
+        for stream in list(self._streams.take() or ()):
             await stream.aclose()
-        for task in list(self._trials):
+        for task in list(self._trials.take() or ()):
             await utils.aio.cancel_and_wait(task)
         handlers, self._handlers = self._handlers, []
         for source, event, handler in handlers:

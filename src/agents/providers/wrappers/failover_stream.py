@@ -144,7 +144,7 @@ class FailoverStream(DirectStream):
     # ------------------------------------------------------------------ the supervisor
 
     async def _run(self) -> None:
-        self._adapter._streams.add(self)
+        self._adapter._streams.here().add(self)
         self._lookout.start()
         try:
             await self._supervise()
