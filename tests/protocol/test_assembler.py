@@ -16,6 +16,7 @@ from agents.providers.protocol import (
     Final,
     Finished,
     Flushed,
+    LazyWords,
     Partial,
     Ready,
     SpeechEnded,
@@ -55,6 +56,11 @@ class Ear:
     def last(self) -> Any:
         """The data of the last transcript."""
         return next(e for e in reversed(self.events) if e.alternatives).alternatives[0]
+
+
+def _lazy(words: list[Word]) -> LazyWords:
+    """Words as a profile reads long lists of them: where they begin and end, and the rest when it is wanted."""
+    return LazyWords(lambda: words, words[0].start, words[-1].end)
 
 
 class TestOrder:
@@ -546,6 +552,29 @@ class TestTimes:
         ear.hear(Final("one", 0.0, 1.0, words=[Word("one", 0.2, 1.5)]))
         assert (ear.last.start_time, ear.last.end_time) == (0.0, 1.0)
         assert ear.hear(Partial("two", 1.0, 1.4)) == ["START", "INTERIM two"]
+
+    def test_nor_are_words_that_begin_before_it(self) -> None:
+        """Some count their times from the beginning of the segment. LiveKit would take the turn for long over."""
+        ear = Ear()
+        ear.hear(Partial("one", 4.0, 5.0, words=[Word("one", 0.2, 0.8)]))
+        assert (ear.last.start_time, ear.last.end_time) == (4.0, 5.0)
+        ear.hear(Final("one", 4.0, 5.0, words=[Word("one", 0.2, 0.8)]))
+        assert (ear.last.start_time, ear.last.end_time) == (4.0, 5.0)
+
+    @pytest.mark.parametrize("start", [None, 0.0])
+    @pytest.mark.parametrize("kind", [list, _lazy])
+    def test_words_of_final_audio_say_nothing_about_an_interim(self, start: float | None, kind: Any) -> None:
+        ear = Ear()
+        ear.hear(Final("one", 0.0, 1.0))
+        ear.hear(Partial("two", start, 2.0, words=kind([Word("two", 0.5, 1.0)])))
+        assert ear.last.end_time == 2.0
+
+    def test_a_word_that_ends_before_it_begins_has_no_times(self) -> None:
+        ear = Ear()
+        ear.hear(Final("one two", 0.0, 2.0, words=[Word("one", 0.5, 0.2), Word("two", 1.0, 1.5)]))
+        one, two = ear.last.words
+        assert one.start_time is one.end_time is NOT_GIVEN
+        assert (two.start_time, two.end_time) == (1.0, 1.5)
 
     def test_the_onset_is_wall_time_where_the_stream_began(self) -> None:
         ear = Ear()

@@ -189,10 +189,14 @@ class TranscriptAssembler:
         self._interim_end = end
         if type(words) is LazyWords and not self._clock_faults:
             first, last = placed_span(words.start, words.end, self._anchors, sent)
-            if first is not None and last is not None and first <= last and (end is None or last <= end):
+            if first is None or last is None or last <= self._said_through + _SAME_MOMENT:
+                pass  # of audio that is final already
+            elif (start or 0.0) <= first <= last and (end is None or last <= end):  # as _spoken has it
                 start, end = first, last
         elif partial.words is not None:
-            start, end = self._spoken(partial, start, end, sent)
+            first, last = self._spoken(partial, start, end, sent)
+            if last is None or last > self._said_through + _SAME_MOMENT:
+                start, end = first, last
         self._interim = interim = self._data(partial, text, start, end)
         if words is not None:
             interim.words_later(words, self._anchors, sent, self.offset)
@@ -398,14 +402,15 @@ class TranscriptAssembler:
     ) -> tuple[float | None, float | None]:
         """From the first word to the last, where the vendor times words; a segment may reach into the silence.
 
-        Words that end after their segment are not believed: no more audio is final than the segment's.
+        Words outside of their segment are not believed: no more audio is final than the segment's, and some
+        vendors count the times of words from its beginning.
         """
         if self._clock_faults:
             return start, end
         first, last = self._words_span(segment, sent)
-        if first is not None and last is not None and first <= last and (end is None or last <= end):
-            return first, last
-        return start, end
+        if first is None or last is None or not (start or 0.0) <= first <= last:
+            return start, end
+        return (first, last) if end is None or last <= end else (start, end)
 
     def _words_span(self, segment: Segment, sent: float) -> tuple[float | None, float | None]:
         words = segment.words

@@ -57,7 +57,7 @@ def placed_span(
 
 
 def timed_words(words: Sequence[Word], anchors: Anchors, sent: float, offset: float) -> list[TimedString]:
-    """LiveKit's words, on the stream's clock plus *offset*."""
+    """LiveKit's words, on the stream's clock plus *offset*; without times where they contradict each other."""
     connection, stream = anchors[0]
     shift = stream - connection
     plain = len(anchors) == 1  # no gap: one sum moves every time, which is what most messages need
@@ -70,6 +70,8 @@ def timed_words(words: Sequence[Word], anchors: Anchors, sent: float, offset: fl
             from_, to = start + shift + offset, end + shift + offset
         else:
             begun, ended = placed(start, anchors, sent), placed(end, anchors, sent, ends=True)
+            if begun is not None and ended is not None and begun > ended:
+                begun = ended = None
             from_ = NOT_GIVEN if begun is None else begun + offset
             to = NOT_GIVEN if ended is None else ended + offset
         confidence = word.confidence or NOT_GIVEN
