@@ -11,6 +11,7 @@ from vendor_server import Connection, Tuned, VendorServer, frames, ramp, texts
 
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.stt.websocket import WebSocketSpeechStream
+from agents.providers.transport.event_loops import PerLoop
 
 
 async def answers(c: Connection) -> None:
@@ -56,7 +57,7 @@ async def test_one_of_another_event_loop_is_not_touched() -> None:
 
         async def prewarm() -> None:
             voxport.prewarm()
-            await asyncio.wait(voxport._prewarmed.values())
+            await asyncio.wait([task for _, task in voxport._prewarmed.all()])
 
         async def elsewhere(work: Any) -> None:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, other))
@@ -84,7 +85,7 @@ async def test_it_is_closed_with_the_stream_that_was_to_have_it() -> None:
     async with VendorServer(waits) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport:
             voxport.prewarm()
-            (task,) = voxport._prewarmed.values()
+            ((_, task),) = voxport._prewarmed.all()
             streams: list[WebSocketSpeechStream] = []
             task.add_done_callback(lambda _: streams[0]._task.cancel())  # before the stream hears of it
             streams.append(voxport.stream())
@@ -101,7 +102,7 @@ async def test_it_is_closed_however_often_the_stream_is_cancelled(between: int) 
     async with VendorServer(waits) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport:
             voxport.prewarm()
-            (task,) = voxport._prewarmed.values()
+            ((_, task),) = voxport._prewarmed.all()
             task.add_done_callback(lambda _: taking.cancel())  # before the taking hears of it
             taking = asyncio.create_task(voxport._take_prewarmed(voxport._settings, timeout=60))
             link = await task
@@ -132,7 +133,7 @@ def test_threads_that_forget_the_same_event_loop_are_not_in_each_others_way() ->
         if close:
             await voxport.aclose()
         else:
-            await asyncio.wait(voxport._prewarmed.values())
+            await asyncio.wait([task for _, task in voxport._prewarmed.all()])
 
     voxport = CustomWebSocketSTTAdapter("ws://127.0.0.1:1/")  # nobody is there
     over = Interrupted()
@@ -148,7 +149,7 @@ async def test_one_that_takes_too_long_is_not_waited_for() -> None:
 
     async with VendorServer(answers) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport:
-            loop = asyncio.get_running_loop()
-            voxport._prewarmed[loop] = loop.create_task(stuck.wait())  # type: ignore[assignment]
+            voxport._prewarmed = PerLoop(lambda: asyncio.create_task(stuck.wait()))  # type: ignore[arg-type]
+            voxport.prewarm()
             assert await voxport._take_prewarmed(voxport._settings, timeout=0.01) is None
-            assert voxport._prewarmed == {}
+            assert voxport._prewarmed.all() == []

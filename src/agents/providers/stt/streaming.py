@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..transport.checks import (
     located,
     secret_key,
 )
+from ..transport.event_loops import PerLoop
 from ..transport.sessions import SessionSource
 from ..transport.sockets import throw_away
 from ..vendors import Vendor, find_vendor
@@ -127,10 +129,10 @@ class CustomWebSocketSTTAdapter(STTAdapter):
         self._on_failure: OnFailure = on_failure
         self._replay_seconds = replay_seconds
         self._source = SessionSource(http_session)
-        self._streams: weakref.WeakSet[WebSocketSpeechStream] = weakref.WeakSet()
+        self._streams: PerLoop[weakref.WeakSet[WebSocketSpeechStream]] = PerLoop(weakref.WeakSet)
         self._user_keyterms: tuple[str, ...] = ()
         self._session_keyterms: tuple[str, ...] = ()
-        self._prewarmed: dict[asyncio.AbstractEventLoop, asyncio.Task[Link]] = {}
+        self._prewarmed: PerLoop[asyncio.Task[Link]] = PerLoop(self._connect_ahead)
         self._last_input_rate = _ROOM_SAMPLE_RATE
         self._answers_flush = False  # learnt from the vendor
 
@@ -165,7 +167,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
     ) -> WebSocketSpeechStream:
         """A stream for one caller's audio. ``conn_options=None`` means LiveKit's defaults."""
         stream = WebSocketSpeechStream(stt=self, language=given(language), conn_options=conn_options)
-        self._streams.add(stream)
+        self._streams.here().add(stream)
         return stream
 
     async def _recognize_impl(
@@ -222,31 +224,39 @@ class CustomWebSocketSTTAdapter(STTAdapter):
 
     def _apply(self, changes: dict[str, Any]) -> None:
         self._settings = dataclasses.replace(self._settings, **changes)
-        for stream in list(self._streams):
-            stream._apply(changes)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        for loop, streams in self._streams.all():
+            if loop is here:
+                _change(streams, changes)
+            else:
+                with contextlib.suppress(RuntimeError):  # it is over since
+                    loop.call_soon_threadsafe(_change, streams, changes)
 
     def prewarm(self) -> None:
         """Open a connection now, for the first stream to use."""
         try:
-            loop = asyncio.get_running_loop()
+            asyncio.get_running_loop()
         except RuntimeError:
             return  # no event loop yet: the first stream connects by itself
-        for other in list(self._prewarmed):  # in one step: other threads add and forget at the same time
-            if other.is_closed():
-                self._prewarmed.pop(other, None)
-        if loop not in self._prewarmed:
-            form = self._protocol.traits(self._settings).audio
-            rate = form.wire_rate(self._last_input_rate, self.sample_rate)
-            settings = dataclasses.replace(self._settings, sample_rate=rate)
-            timeout = DEFAULT_API_CONNECT_OPTIONS.timeout
-            self._prewarmed[loop] = task = loop.create_task(
-                connect(self._source, self._protocol, settings, timeout=timeout), name="voxport.prewarm"
-            )
-            task.add_done_callback(_retrieve)
+        self._prewarmed.here()
+
+    def _connect_ahead(self) -> asyncio.Task[Link]:
+        form = self._protocol.traits(self._settings).audio
+        rate = form.wire_rate(self._last_input_rate, self.sample_rate)
+        settings = dataclasses.replace(self._settings, sample_rate=rate)
+        timeout = DEFAULT_API_CONNECT_OPTIONS.timeout
+        task = asyncio.get_running_loop().create_task(
+            connect(self._source, self._protocol, settings, timeout=timeout), name="voxport.prewarm"
+        )
+        task.add_done_callback(_retrieve)
+        return task
 
     async def _take_prewarmed(self, settings: Settings, *, timeout: float) -> Link | None:
         """The connection opened ahead on this event loop, if there is one in *timeout* seconds, for *settings*."""
-        task = self._prewarmed.pop(asyncio.get_running_loop(), None)
+        task = self._prewarmed.take()
         if task is None:
             return None
         try:
@@ -266,10 +276,9 @@ class CustomWebSocketSTTAdapter(STTAdapter):
 
     async def aclose(self) -> None:
         """Close the streams, the prewarmed connection and the session, if it is an own one, of this event loop."""
-        loop = asyncio.get_running_loop()
-        for stream in [stream for stream in self._streams if stream._loop is loop]:
+        for stream in list(self._streams.take() or ()):
             await stream.aclose()
-        task = self._prewarmed.pop(loop, None)
+        task = self._prewarmed.take()
         if task is not None:
             await throw_away(task)
         await self._source.aclose()
@@ -280,6 +289,11 @@ def _check_keyterms(keyterms: Any) -> None:
         isinstance(keyterms, Collection) and all(isinstance(term, str) for term in keyterms)
     ):
         raise ConfigurationError('keyterms must be a list of texts, like ["Voxport", "LiveKit"]')
+
+
+def _change(streams: Iterable[WebSocketSpeechStream], changes: dict[str, Any]) -> None:
+    for stream in list(streams):
+        stream._apply(changes)
 
 
 def _merged(first: Any, second: Any) -> tuple[str, ...]:

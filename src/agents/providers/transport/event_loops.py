@@ -42,6 +42,11 @@ class PerLoop(Generic[_T]):
         self._forget_loops_that_are_over()
         return self._kept.pop(asyncio.get_running_loop(), None)
 
+    def all(self) -> list[tuple[asyncio.AbstractEventLoop, _T]]:
+        """Those of all loops that are not over."""
+        self._forget_loops_that_are_over()
+        return list(self._kept.items())
+
     def _forget_loops_that_are_over(self) -> None:
         for loop in list(self._kept):  # in one step: other threads add and forget at the same time
             if loop.is_closed():
