@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from vendor_server import RATE, Connection, Tuned, VendorServer, events_until, frames, kinds, ramp, texts
 
@@ -867,6 +868,21 @@ async def test_recognize_gives_an_empty_final_when_retries_are_spent_and_raises_
             with pytest.raises(APIConnectionError):
                 await voxport.recognize(frames(ramp(0.2)), conn_options=options)
             assert server.attempts == 4
+
+
+@pytest.mark.parametrize(
+    ("buffer", "error"),
+    [
+        ("no audio", TypeError),
+        ([rtc.AudioFrame(bytes(320), rate, 1, 160) for rate in (8000, 16000)], ValueError),
+    ],
+    ids=["no audio", "two rates"],
+)
+async def test_recognize_refuses_what_is_no_recording(buffer: Any, error: type[Exception]) -> None:
+    async with VendorServer(answer_all) as server, adapter(server) as voxport:
+        with pytest.raises(error):
+            await asyncio.wait_for(voxport.recognize(buffer), 5)
+        assert server.attempts == 0
 
 
 async def test_stereo_at_another_rate_arrives_as_mono_at_the_adapters_rate() -> None:

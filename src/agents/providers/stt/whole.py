@@ -13,6 +13,7 @@ from livekit.agents import APIConnectOptions, APIError, stt, utils
 from livekit.agents.language import LanguageCode
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
+from ..protocol import Pcm
 from .recording import pcm_of
 from .websocket import WebSocketSpeechStream
 
@@ -40,7 +41,9 @@ async def recognise_by_streaming(
 
     Raises:
         APIError: as said, and at once for a permanent failure.
+        TypeError, ValueError: *buffer* is not audio, or audio of mixed rates.
     """
+    recording = pcm_of(buffer, sample_rate=adapter.sample_rate)
     options = conn_options or DEFAULT_API_CONNECT_OPTIONS
     degrade = adapter.on_failure == "degrade"
     stream = WebSocketSpeechStream(
@@ -53,7 +56,7 @@ async def recognise_by_streaming(
     finals: list[stt.SpeechEvent] = []
     pusher = None
     try:
-        pusher = asyncio.create_task(_push(stream, buffer, adapter.sample_rate))
+        pusher = asyncio.create_task(_push(stream, recording))
         async for event in stream:
             if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
                 finals.append(event)
@@ -71,8 +74,7 @@ async def recognise_by_streaming(
     return joined(finals, language=language or adapter.language)
 
 
-async def _push(stream: WebSocketSpeechStream, buffer: utils.AudioBuffer, sample_rate: int) -> None:
-    recording = pcm_of(buffer, sample_rate=sample_rate)
+async def _push(stream: WebSocketSpeechStream, recording: Pcm) -> None:
     step = int(recording.sample_rate * _FRAME_SECONDS) * 2
     for begin in range(0, len(recording.data), step):
         piece = recording.data[begin : begin + step]
