@@ -253,6 +253,14 @@ class TestRepetition:
         assert (ear.last.start_time, ear.last.end_time) == (0.0, 0.0)
         assert ear.hear(Final("", 1.0, 2.0)) == ["INTERIM "], "it covers the interim, wherever that was"
 
+    def test_after_a_drop_a_name_tells_nothing_and_the_times_do(self) -> None:
+        """Whole seconds acknowledge less than was said, so the rest of it is recognised again."""
+        ear = Ear()
+        ear.hear(Final("two", 1.0, 1.0, segment_id="2"))
+        assert "FINAL too" in ear.hear(Final("too", 1.0, 1.0, segment_id="3")), "on one connection they are two"
+        ear.assembler.connected(1.0)
+        assert ear.hear(Final("Two.", 0.0, 0.0, segment_id="1")) == []
+
     def test_a_final_that_comes_late_is_said(self) -> None:
         ear = Ear()
         ear.hear(Final("two", 1.0, 2.0))
@@ -364,6 +372,14 @@ class TestWithoutTimes:
         assert ear.assembler.acknowledged == 2.0
         ear.assembler.connected(2.0)
         assert ear.hear(Final("yes")) == ["START", "FINAL yes", "END"]
+
+    def test_an_answer_that_makes_no_audio_final_makes_no_words_certain(self) -> None:
+        """Where an answer says up to where it holds, and says zero as all times of this vendor."""
+        ear = Ear(sent=2)
+        ear.hear(Final("yes", 0.0, 0.0))
+        ear.note(ear.assembler.flushed(0.0))
+        ear.assembler.connected(0.0)
+        assert ear.hear(Final("Yes.", 0.0, 0.0)) == []
 
     def test_the_answer_to_a_flush_releases_an_end_that_has_nothing_to_wait_for(self) -> None:
         ear = Ear(sent=2)

@@ -32,6 +32,9 @@ _CLOCK_FAULTS = 2
 _LEFT_OPEN = 2
 """A vendor that began so many utterances anew without the end of the one before says no ends."""
 
+_Said = tuple[float, float, str, "str | None"]
+"""Start, end, text and speaker of a final."""
+
 
 class TranscriptAssembler:
     """The transcript of one stream, across all its connections.
@@ -64,7 +67,8 @@ class TranscriptAssembler:
         self.gives_times: bool | None = None
         self.final_through: float | None = None
         self._said_through = 0.0
-        self._said: list[tuple[float, float, str, str | None]] = []  # start, end, text and speaker of finals
+        self._said: list[_Said] = []
+        self._said_earlier: list[_Said] = []  # on other connections
         self._clock_faults = 0
         self._said_again_through = 0.0  # audio before this is sent again though a final covers it
         self._interim: WithWords | None = None
@@ -91,6 +95,7 @@ class TranscriptAssembler:
         """A new connection begins; its audio clock starts at *origin* seconds of the stream."""
         self._anchors = [(0.0, origin)]
         self._segment_ids.clear()
+        self._said_earlier = self._said
         self._request_id = request_id
         self._said_again_through = self._said_through if origin < self._said_through - _SAME_MOMENT else 0.0
         self.acknowledged = max(self.acknowledged, origin)
@@ -129,9 +134,10 @@ class TranscriptAssembler:
 
     def flushed(self, position: float) -> list[SpeechEvent]:
         """The vendor answered a flush that was sent at *position* seconds: all audio before is final."""
-        self.acknowledged = max(self.acknowledged, position)
-        self._unplaced.clear()
-        self._said_before_drop = []
+        if position > self.acknowledged:  # one that makes no audio final makes no words certain
+            self.acknowledged = position
+            self._unplaced.clear()
+            self._said_before_drop = []
         return self.release_end() if self._interim is None else []
 
     def release_end(self) -> list[SpeechEvent]:
@@ -317,14 +323,15 @@ class TranscriptAssembler:
 
     def _repeats(self, final: Final, start: float | None, end: float | None) -> bool:
         """Whether the vendor says the same segment again."""
+        said = self._said
         if final.segment_id is not None:
             if final.segment_id in self._segment_ids:
                 return True
             self._segment_ids = [*self._segment_ids[-63:], final.segment_id]
-            return False
+            said = self._said_earlier  # a name tells nothing about other connections
         if end is None or end > self._said_through + _SAME_MOMENT:
             return False
-        there = self._said_at(start, end)
+        there = _said_at(said, start, end)
         if end <= self._said_again_through + _SAME_MOMENT and there:
             return True  # however it is spelled this time
         again = _plain(final.text)
@@ -338,17 +345,11 @@ class TranscriptAssembler:
         """
         if end > self._said_through + _SAME_MOMENT:
             return False
-        there = self._said_at(start, end)
+        there = _said_at(self._said, start, end)
         if end > _SAME_MOMENT and all(speaker != final.speaker for _, speaker in there):
             return False
         self._clock_faults += 1
         return True
-
-    def _said_at(self, start: float | None, end: float) -> list[tuple[str, str | None]]:
-        """Texts and speakers of the finals that cover half of what lies between *start* and *end*, or more."""
-        start = end if start is None else start
-        half = (end - start) / 2
-        return [(text, who) for s, e, text, who in self._said if min(end, e) - max(start, s) >= half]
 
     def _without_said_before_drop(
         self, text: str, words: Sequence[Word] | None
@@ -417,6 +418,13 @@ class TranscriptAssembler:
         if type(words) is LazyWords:
             return placed_span(words.start, words.end, self._anchors, sent)
         return placed_span(words[0].start, words[-1].end, self._anchors, sent) if words else (None, None)
+
+
+def _said_at(said: list[_Said], start: float | None, end: float) -> list[tuple[str, str | None]]:
+    """Texts and speakers of the finals that cover half of what lies between *start* and *end*, or more."""
+    start = end if start is None else start
+    half = (end - start) / 2
+    return [(text, who) for s, e, text, who in said if min(end, e) - max(start, s) >= half]
 
 
 def _plain(text: str) -> str:
