@@ -440,7 +440,7 @@ class TestHeartbeat:
 
     def trouble(self, link: Link, now: float) -> Failure | None:
         link.opened_at = now  # only the heart is looked at
-        return link.trouble(now, speaking=False, last_audio_at=0.0)
+        return link.trouble(now)
 
     async def test_a_vendor_that_answers_no_ping_is_dead(self, open_link: Open, serve: Serve) -> None:
         release = asyncio.Event()
@@ -571,7 +571,7 @@ class TestEnding:
         while link.send_began is None or link._loop.time() - link.send_began < 0.05:  # until it is stuck
             await asyncio.sleep(0)
         now = link._loop.time()
-        trouble = link.trouble(now + link.traits.stall_seconds, speaking=False, last_audio_at=now)
+        trouble = link.trouble(now + link.traits.stall_seconds)
         assert trouble is not None
         assert "takes no audio" in trouble.message
         link.fail(trouble)
@@ -791,7 +791,7 @@ class TestTrouble:
         return link
 
     def says(self, link: Link, now: float, *, speaking: bool = False, last_audio_at: float | None = None) -> str:
-        failure = link.trouble(
+        failure = link.trouble(now) or link.unanswered(
             now, speaking=speaking, last_audio_at=now if last_audio_at is None else last_audio_at
         )
         if failure is None:
@@ -817,10 +817,26 @@ class TestTrouble:
         assert self.says(link, 110.1) == "", "nobody spoke, so there is nothing to answer"
         assert self.says(link, 110.0, speaking=True) == ""
         assert "answers nothing since 10 s" in self.says(link, 110.1, speaking=True)
-        link.loud_since_received = 8000
+        link.sent_speech(8000, 105.1)
         assert self.says(link, 110.1) == "", "a second may be a cough"
-        link.loud_since_received = 8001
+        link.sent_speech(1, 106.1)
         assert "answers nothing" in self.says(link, 110.1)
+
+    async def test_speech_after_a_long_silence_has_as_long_to_be_answered(self, link: Link) -> None:
+        link.live = True
+        link.sent_speech(8001, 120.0)
+        assert self.says(link, 130.0) == ""
+        assert "answers nothing since 10 s" in self.says(link, 130.1)
+
+    async def test_nothing_is_answered_before_audio_may_be_sent(self, open_link: Open, serve: Serve) -> None:
+        traits = Traits(ready_seconds=60.0, stall_seconds=10.0)
+        link = await open_link(await serve(forever), traits)
+        link.opened_at = link.last_received = 100.0
+        assert self.says(link, 120.0, speaking=True) == ""
+        link.go_live(0)
+        live_at = link.live_at
+        assert self.says(link, live_at + 10.0, speaking=True) == ""
+        assert self.says(link, live_at + 10.1, speaking=True)
 
     async def test_silence_is_right_when_no_audio_comes(self, link: Link) -> None:
         link.live = True

@@ -78,6 +78,7 @@ class Link:
         self.drained = False
         self.suspicious_after = traits.stall_seconds / 2
         self.loud_since_received = 0
+        self._loud_from = 0.0
         self.unreadable = 0
         self.useful = False
         self.plain_audio = conversation.plain_audio
@@ -86,7 +87,8 @@ class Link:
         """Audio may be sent from now on; it begins with sample *origin* of the stream."""
         self.live = True
         self.origin = origin
-        self.live_at = self.last_sent = monotonic()
+        # nobody owed an answer before
+        self.live_at = self.last_sent = self.last_received = monotonic()
 
     def ask(self, question: Question, *about: Any) -> Any:
         """What the conversation wants to send.
@@ -106,8 +108,10 @@ class Link:
         Raises:
             ConnectionFailed: the connection is lost.
         """
-        ws = self._ws
-        self.last_sent = self.send_began = monotonic()
+        ws, waiting_since = self._ws, self.send_began
+        self.last_sent = monotonic()
+        if waiting_since is None:  # else audio waits, and a keepalive beside it is no sign that it will go
+            self.send_began = self.last_sent
         try:
             for message in messages:
                 if isinstance(message, str):
@@ -117,7 +121,8 @@ class Link:
         except (aiohttp.ClientError, ConnectionError) as error:
             raise ConnectionFailed(failure_of_exception(error, self.settings, doing="sending audio")) from None
         finally:
-            self.send_began = None
+            if waiting_since is None:
+                self.send_began = None
 
     def send_now(self, messages: Sequence[WireMessage], now: float, then: Callable[[Link], Work]) -> None:
         """Send *messages* without waiting: what the socket takes is on its way when this returns.
@@ -151,6 +156,7 @@ class Link:
     ) -> None:
         try:
             await begun
+            self.send_began = None
             await self.send(rest)
         except (aiohttp.ClientError, ConnectionError) as error:
             raise ConnectionFailed(failure_of_exception(error, self.settings, doing="sending audio")) from None
@@ -224,28 +230,58 @@ class Link:
         """Whether the socket is known to be closed."""
         return self._ws.closed or self._ended is not None
 
-    def trouble(self, now: float, *, speaking: bool, last_audio_at: float) -> Failure | None:
+    def trouble(self, now: float) -> Failure | None:
         """What is wrong with a connection that looks open; ``None`` when nothing is.
 
         Args:
             now: the present, as ``monotonic`` has it, like all times here.
-            speaking: an utterance waits for its text, so the vendor has something to say.
-            last_audio_at: when the caller's last frame came.
         """
         traits = self.traits
         if not self.live and now - self.opened_at > traits.ready_seconds:
-            return Failure(f"not ready within {traits.ready_seconds:g} s", detail={"timeout": True})
+            return _late(f"not ready within {traits.ready_seconds:g} s")
         stall = traits.stall_seconds
         if self.send_began is not None and now - self.send_began > stall:
-            return Failure(f"it takes no audio since {stall:g} s", detail={"timeout": True})
+            return _late(f"it takes no audio since {stall:g} s")
         heartbeat = traits.heartbeat_seconds or 0.0
         if self._pinged_at > self.last_heard and now - self._pinged_at > heartbeat / 2:
-            return Failure(f"it does not answer a ping since {heartbeat / 2:g} s", detail={"timeout": True})
-        expected = speaking or self.loud_since_received > _LOUD_SECONDS * self.settings.sample_rate
-        audio_flows = now - last_audio_at < stall
-        if expected and audio_flows and not self.closing and now - self.last_received > stall:
-            return Failure(f"it answers nothing since {stall:g} s", detail={"timeout": True})
+            return _late(f"it does not answer a ping since {heartbeat / 2:g} s")
         return None
+
+    def sent_speech(self, samples: int, now: float) -> None:
+        """So many loud *samples* were sent while the vendor said nothing for suspiciously long."""
+        if not self.loud_since_received:
+            self._loud_from = now
+        self.loud_since_received += samples
+
+    @property
+    def sends_speech(self) -> bool:
+        """Whether more loud audio than a cough was sent since the vendor said anything, not counting the first."""
+        return self.loud_since_received > _LOUD_SECONDS * self.settings.sample_rate
+
+    def unanswered(self, now: float, *, speaking: bool, last_audio_at: float) -> Failure | None:
+        """The failure of a vendor that does not say what it should; ``None`` where its silence is right.
+
+        Args:
+            now: the present.
+            speaking: an utterance waits for its text, so the vendor has something to say.
+            last_audio_at: when the caller's last frame came.
+        """
+        stall = self.traits.stall_seconds
+        since = self.last_received
+        if now - since <= stall or now - last_audio_at >= stall or self.closing or not self.live:
+            return None
+        if not speaking:
+            if not self.sends_speech:
+                return None
+            # nobody looked for speech at first: what was found as soon as somebody did began before
+            if self._loud_from - since > 1.25 * self.suspicious_after:
+                since = self._loud_from
+        return _late(f"it answers nothing since {stall:g} s") if now - since > stall else None
+
+    def excuse(self, now: float) -> None:
+        """The vendor's silence until *now* was right."""
+        self.last_received = now
+        self.loud_since_received = 0
 
     def fail(self, failure: Failure) -> None:
         """Give the connection up: :meth:`receive` raises *failure*. The socket is cut, for it may be dead."""
@@ -275,6 +311,10 @@ class Link:
                 task.cancel()
             if self._tasks:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _late(text: str) -> Failure:
+    return Failure(text, detail={"timeout": True})
 
 
 def mistake(error: Exception, settings: Settings) -> Failure:

@@ -125,7 +125,7 @@ class Outbox:
         if self._progress is not None:
             self._progress.set()
         if now - link.last_received > link.suspicious_after and is_loud(chunk, LOUD_PEAK):
-            link.loud_since_received += count
+            link.sent_speech(count, now)
 
     def _renew_feed(self, frame: rtc.AudioFrame, now: float) -> AudioFeed:
         self._flush_feed(now)
@@ -203,7 +203,7 @@ class Outbox:
         if self._progress is not None:
             self._progress.set()
         if link.last_sent - link.last_received > link.suspicious_after and is_loud(samples, LOUD_PEAK):
-            link.loud_since_received += count
+            link.sent_speech(count, link.last_sent)
 
     async def _keep_pace(self, link: Link, pace: float) -> None:
         ahead = link.samples / self.rate - pace * (monotonic() - link.live_at) - 1.0

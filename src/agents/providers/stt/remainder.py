@@ -31,6 +31,7 @@ class Remainder:
         self._traits = traits
         self._drained_in_vain = 0
         self._asked_again_after = 0.0
+        self._asked_about: float | None = None
         self.answers_flush = answers_flush
 
     @property
@@ -51,6 +52,19 @@ class Remainder:
     def answered(self) -> None:
         """More audio is final."""
         self._drained_in_vain = 0
+
+    def said(self) -> None:
+        """The vendor gave a final."""
+        self._asked_about = None
+
+    def is_silence(self) -> bool:
+        """Whether the vendor was asked about all it does not answer once before, over another connection.
+
+        Some take a noise for the beginning of speech and never say more of it.
+        """
+        unheard, before = self._outbox.unheard_seconds, self._asked_about
+        self._asked_about = unheard
+        return before is not None and unheard <= before + _UNHEARD_SECONDS
 
     def is_drained(self, failure: Failure, *, hurried: bool = False) -> bool:
         """Whether a vendor that ended the connection after the closing message has given all there is.

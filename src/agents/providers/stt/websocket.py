@@ -315,6 +315,7 @@ class WebSocketSpeechStream(DirectStream):
                 self._emit(*assembler.accept(event, sent))
                 through = assembler.final_through
                 self._proven(link)
+                self._remainder.said()
                 if assembler.gives_times is False:
                     outbox.answered()
             elif isinstance(event, Ready):
@@ -394,7 +395,7 @@ class WebSocketSpeechStream(DirectStream):
         if link is None or link.closed:
             return
         link.keep_heart_beating(now)
-        failure = link.trouble(now, speaking=self._assembler.owes_text, last_audio_at=self._outbox.last_audio_at)
+        failure = link.trouble(now) or self._unanswered(link, now)
         if failure is not None:
             link.fail(failure)
         elif link.closing:
@@ -403,6 +404,15 @@ class WebSocketSpeechStream(DirectStream):
             link.finish()
         elif link.live:
             self._keep_alive(link, now)
+
+    def _unanswered(self, link: Link, now: float) -> Failure | None:
+        """The failure of a vendor that does not answer speech, unless there is nothing to say about it."""
+        speaking = self._assembler.owes_text
+        failure = link.unanswered(now, speaking=speaking, last_audio_at=self._outbox.last_audio_at)
+        if failure is not None and self._remainder.is_silence() and not link.sends_speech:
+            link.excuse(now)
+            return None
+        return failure
 
     def _watch_drain(self, link: Link, now: float) -> None:
         """End a drain in which nothing more can come, however much the vendor still says."""
