@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from livekit import rtc
-from livekit.agents import APIConnectOptions, APIStatusError
+from livekit.agents import APIConnectOptions, APIError, APIStatusError
 
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
 from agents.providers.local.caller import speak_line
@@ -187,6 +188,27 @@ async def test_the_service_with_jobs_is_heard(slow_corp: str, tmp_path: Path) ->
         assert (heard.text, heard.start_time, heard.end_time) == ("32044 bytes", 0.25, 1.5)
         with pytest.raises(APIStatusError, match=r"422 \(no fr-FR here\)"):
             await adapter.recognize(second, language="fr-FR")
+
+
+async def test_an_error_with_status_200_is_told(tmp_path: Path) -> None:
+    async def recognise(request: web.Request) -> web.Response:
+        asked = await request.json()
+        if asked.pop("token") != KEY:
+            return web.json_response({"ok": False, "fault": {"text": "who are you?"}})
+        return web.json_response({"ok": True, "text": f"{len(base64.b64decode(asked['sound']))} bytes"})
+
+    path = tmp_path / "okcorp.yaml"
+    path.write_text(_blocks("yaml")[2])
+    app = web.Application()
+    app.router.add_post("/recognise", recognise)
+    second = rtc.AudioFrame(bytes(32000), 16000, 1, 16000)
+    async with TestServer(app) as server:
+        url = f"http://127.0.0.1:{server.port}/recognise"
+        async with CustomHTTPSTTAdapter(url, api_key=KEY, vendor=path) as adapter:
+            assert (await adapter.recognize(second)).alternatives[0].text == "32044 bytes"
+        async with CustomHTTPSTTAdapter(url, api_key="another", vendor=path) as adapter:
+            with pytest.raises(APIError, match=r"who are you\?"):
+                await adapter.recognize(second)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the example's server is stopped by a signal")

@@ -20,6 +20,8 @@ from livekit.agents import Agent, AgentSession, APIConnectOptions, APIError, stt
 from agents.providers import ConfigurationError
 from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter, STTAdapter
 from agents.providers.cli.telephone import Clock, Microphone
+from agents.providers.testing import Hurried
+from agents.providers.vendors import find_vendor
 
 from .notebook import Notebook, run
 
@@ -84,7 +86,22 @@ async def vendor() -> AsyncIterator[str]:
         await request.read()
         return answers[request.match_info["what"]]()
 
+    async def shut(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.close()
+        return socket
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
     app = web.Application()
+    app.router.add_get("/shut", shut)
+    app.router.add_get("/silent", silent)
     app.router.add_route("*", "/{what}", answer)
     async with TestServer(app) as service:
         yield f"127.0.0.1:{service.port}"
@@ -112,6 +129,7 @@ class Empty(STTAdapter):
 
 Provoke = Callable[[str], Any]
 WEBSOCKET, HTTP = CustomWebSocketSTTAdapter, CustomHTTPSTTAdapter
+HASTY = Hurried(find_vendor("whisperlive").streaming, seconds=0.05)  # it says when it is ready
 TROUBLE: dict[str, Provoke] = {
     "check the API key": lambda at: streamed(WEBSOCKET(f"ws://{at}/key")),
     "check the URL and the model": lambda at: streamed(WEBSOCKET(f"ws://{at}/path")),
@@ -124,6 +142,11 @@ TROUBLE: dict[str, Provoke] = {
     "the host name cannot be resolved": lambda at: streamed(
         WEBSOCKET("ws://no-such-host.invalid/", on_failure="raise")
     ),
+    "not ready within": lambda at: streamed(
+        WEBSOCKET(f"ws://{at}/silent", vendor=HASTY, on_failure="raise", language="en")
+    ),
+    "the vendor closed the connection": lambda at: streamed(WEBSOCKET(f"ws://{at}/shut", on_failure="raise")),
+    "the answer cannot be understood": lambda at: recorded(HTTP(f"http://{at}/other")),
     "it redirects to": lambda at: recorded(HTTP(f"http://{at}/moved")),
     "would send the API key in clear text": lambda at: made(lambda: WEBSOCKET("ws://stt.example.com", "key")),
     "did you mean": lambda at: made(lambda: WEBSOCKET("wss://stt.example.com", vendor="deepgrm")),
