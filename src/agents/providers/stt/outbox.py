@@ -197,6 +197,8 @@ class Outbox:
         link.samples += count
         end = position + count
         if end > self._furthest_sent:
+            if position > self._furthest_sent:  # what lies between was dropped, and never sent
+                self._reported += position - self._furthest_sent
             self._furthest_sent = end
         else:
             self.replayed += count
@@ -280,12 +282,18 @@ class Outbox:
         self._reported = self._furthest_sent
         return seconds
 
+    @property
+    def uncounted_loss(self) -> float:
+        """Seconds of audio dropped since :meth:`take_dropped`."""
+        dropped = self._buffer.dropped if self._buffer is not None else 0
+        return (dropped - self._reported_dropped) / self.rate
+
     def take_dropped(self) -> float:
         """Seconds of audio dropped since the last call."""
-        dropped = self._buffer.dropped if self._buffer is not None else 0
-        news = dropped - self._reported_dropped
-        self._reported_dropped = dropped
-        return news / self.rate
+        seconds = self.uncounted_loss
+        if self._buffer is not None:
+            self._reported_dropped = self._buffer.dropped
+        return seconds
 
     def stop_waiting(self) -> None:
         """Let :meth:`wait_for_progress` return: nothing will be sent any more."""

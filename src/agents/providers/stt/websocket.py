@@ -54,7 +54,7 @@ __all__ = ["WebSocketSpeechStream"]
 logger = logging.getLogger("agents.providers.stt")
 
 _USAGE_SECONDS = 5.0
-"""Usage is reported in steps of so much audio."""
+"""Usage and losses are reported in steps of so much audio."""
 
 _PROOF_SECONDS = 0.2
 """A connection that broke sooner proves nothing, whatever it said: reconnects to it slow down."""
@@ -130,6 +130,7 @@ class WebSocketSpeechStream(DirectStream):
             clock.remove(self._tick)
             self._outbox.stop_waiting()
             self._count_audio()
+            self._emit_usage()
 
     async def _supervise(self) -> None:
         """Keep a connection as long as there is audio to be recognised."""
@@ -145,7 +146,6 @@ class WebSocketSpeechStream(DirectStream):
                 over = await self._converse()
             except ConnectionFailed as failed:
                 over = not await self._after_failure(failed.failure)
-        self._emit_usage()
         self._emit(*self._assembler.finish())
 
     async def _converse(self) -> bool:
@@ -391,6 +391,8 @@ class WebSocketSpeechStream(DirectStream):
             self._end_held_since = None
         if self._outbox.unreported_seconds >= _USAGE_SECONDS:
             self._emit_usage()
+        if self._outbox.uncounted_loss >= _USAGE_SECONDS:
+            self._count_audio()
         link = self._link
         if link is None or link.closed:
             return
