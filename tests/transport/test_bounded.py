@@ -1,4 +1,4 @@
-"""A time limit that loses neither the result, nor an error, nor a cancellation."""
+"""A time limit that loses neither the result, nor an error, nor a cancellation; and work that none interrupts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agents.providers.transport.bounded import bounded
+from agents.providers.transport.bounded import bounded, to_its_end
 
 
 async def test_the_result_and_the_error_come_through() -> None:
@@ -100,3 +100,29 @@ async def test_work_that_cancels_itself_is_no_timeout() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await bounded(gives_up(), 5.0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_work_that_must_come_to_its_end_does_however_often_its_caller_is_cancelled(fails: bool) -> None:
+    gate, done = asyncio.Event(), []
+
+    async def work() -> int:
+        await gate.wait()
+        done.append(True)
+        if fails:
+            raise KeyError("no")
+        return 7
+
+    caller = asyncio.create_task(to_its_end(work(), name="test"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        caller.cancel()
+    await asyncio.sleep(0)
+    assert not caller.done()
+    gate.set()
+    with pytest.raises(KeyError if fails else asyncio.CancelledError):
+        await caller
+    assert done == [True]
+    gate.set()
+    if not fails:
+        assert await to_its_end(work(), name="test") == 7

@@ -1,12 +1,12 @@
-"""Work that may take so long, and no longer."""
+"""Work that may take so long and no longer, and work that must come to its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "to_its_end"]
 
 _T = TypeVar("_T")
 
@@ -35,3 +35,25 @@ async def bounded(work: Awaitable[_T], seconds: float) -> _T:
     if task.cancelled():
         raise asyncio.TimeoutError(f"it took longer than {seconds:g} s")
     return task.result()  # just in time
+
+
+async def to_its_end(work: Coroutine[Any, Any, _T], *, name: str) -> _T:
+    """The result of *work*, which goes on however often the caller is cancelled.
+
+    A caller who is cancelled meanwhile, once or several times, is so when that is done: what cleans up and is
+    cancelled in the middle leaves behind what nobody else knows of.
+
+    Raises:
+        Exception: whatever *work* raises.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = task.result()
+    if cancelled is not None:
+        raise cancelled
+    return result

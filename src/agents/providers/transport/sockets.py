@@ -13,6 +13,7 @@ import aiohttp
 
 from ..base import ConfigurationError
 from ..protocol import ConnectRequest, Failure, HttpRequest, HttpResponse, Settings, Verdict, Wait
+from .bounded import to_its_end
 from .exchange import run_flow
 from .failures import ConnectionFailed, failure_of_close, failure_of_exception, raise_bare
 from .sessions import SessionSource, redirects_refused
@@ -121,16 +122,7 @@ async def throw_away(making: asyncio.Task[_Made]) -> None:
     A caller who is cancelled meanwhile, once or several times, is so when that is done: nobody else knows of the
     connection.
     """
-    closing = asyncio.get_running_loop().create_task(_close_made(making), name="voxport.throw_away")
-    cancelled = None
-    while not closing.done():
-        try:
-            await asyncio.wait({closing})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    closing.result()
-    if cancelled is not None:
-        raise cancelled
+    await to_its_end(_close_made(making), name="voxport.throw_away")
 
 
 async def _close_made(making: asyncio.Task[_Made]) -> None:
