@@ -924,6 +924,62 @@ async def test_closing_ends_streams_and_leaves_the_members_open_and_unobserved()
     assert not errors
 
 
+async def one_turn(times: int = 1) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+async def begun(adapter: FailoverSTTAdapter, *members: Scripted) -> stt.RecognizeStream:
+    """A stream of *adapter* that was given a frame, once *members* have been given it."""
+    stream = adapter.stream(conn_options=ONCE)
+    before = [len(member.streams) for member in members]
+    stream.push_frame(rtc.AudioFrame(bytes(RATE // 5), RATE, 1, RATE // 10))
+    while [len(member.streams) for member in members] == before:
+        await one_turn()
+    return stream
+
+
+@pytest.mark.parametrize("between", range(7))
+async def test_a_stream_that_is_closed_twice_closes_its_member(between: int) -> None:
+    """Whoever closes the adapter closes its streams, and may meet the session that is closing its own."""
+    member = Scripted()
+    stream = await begun(FailoverSTTAdapter([member]), member)
+    closing = asyncio.create_task(stream.aclose())
+    await one_turn(between)
+    await stream.aclose()
+    await closing
+    assert member.streams[0]._task.done()
+
+
+async def test_a_stream_that_is_closed_twice_waits_for_its_member() -> None:
+    is_closing, gate = asyncio.Event(), asyncio.Event()
+    member = Scripted()
+    stream = await begun(FailoverSTTAdapter([member]), member)
+    close = member.streams[0].aclose
+
+    async def slow_to_close() -> None:
+        is_closing.set()
+        await gate.wait()
+        await close()
+
+    member.streams[0].aclose = slow_to_close  # type: ignore[method-assign]
+    first = asyncio.create_task(stream.aclose())
+    await is_closing.wait()
+    second = asyncio.create_task(stream.aclose())
+    await one_turn(5)
+    assert not first.done() and not second.done()
+    gate.set()
+    await asyncio.gather(first, second)
+    assert member.streams[0]._task.done()
+
+
+@pytest.mark.parametrize("before", range(4))
+async def test_a_stream_that_is_closed_before_it_begins_leaves_no_vad_behind(before: int) -> None:
+    stream = FailoverSTTAdapter([Scripted()], vad=EnergyVAD(), speech_by="vad").stream()
+    await one_turn(before)
+    await stream.aclose()  # the check for leaks finds the VAD's tasks
+
+
 async def test_metrics_of_members_are_forwarded_once() -> None:
     async with OracleServer() as server, CustomWebSocketSTTAdapter(server.url, sample_rate=RATE) as member:
         adapter = FailoverSTTAdapter([member])

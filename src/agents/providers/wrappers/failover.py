@@ -135,7 +135,6 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
         self.stats = FailoverStats()
         self._options = _Options(silence_limit, replay_seconds, attempt_timeout, on_failure, probe, speech_by)
         self._vad = vad
-        self._vad_interval = vad.capabilities.update_interval if vad is not None else 0.0
         self._breakers = [Breaker(breaker) for _ in members]
         self._active = 0
         self._streams: PerLoop[weakref.WeakSet[FailoverStream]] = PerLoop(weakref.WeakSet)

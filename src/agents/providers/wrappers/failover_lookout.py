@@ -47,8 +47,7 @@ class Lookout:
     Args:
         stream: it reads who serves and what was said, ends a member's turn, and says END there.
         limit: seconds a member may say nothing about speech.
-        hearing: hears speech, instead of the level of the audio. Closed by :meth:`aclose`.
-        hearing_interval: seconds between its reports, where they hold no frames.
+        hearing: hears speech, instead of the level of the audio.
 
     Attributes:
         last_audio_at: when audio came, as far as was looked.
@@ -56,25 +55,16 @@ class Lookout:
         answered_at: samples that had come by then.
     """
 
-    def __init__(
-        self,
-        stream: FailoverStream,
-        *,
-        limit: float,
-        hearing: vad.VADStream | None,
-        hearing_interval: float,
-    ) -> None:
+    def __init__(self, stream: FailoverStream, *, limit: float, hearing: vad.VAD | None) -> None:
         self._stream = stream
         self._audio = stream._audio
         self._transcript = stream._transcript
         self._choice = stream._choice
         self._limit = limit
         self._tick_seconds = min(max(limit / 8, _SHORTEST_TICK), 0.5)
-        self._hearing = hearing
-        self._hearing_interval = hearing_interval
+        self._vad = hearing
+        self._hearing: vad.VADStream | None = None
         self._hearer: asyncio.Task[None] | None = None
-        if hearing is not None:
-            stream._beside.append(hearing.push_frame)
         self._watch = SilenceWatch(limit, interims=True)
         self._loop = asyncio.get_running_loop()
         self._ticker = ticker()
@@ -95,8 +85,11 @@ class Lookout:
         self._looks = True
         self._ticked_at = self._loop.time()
         self.watch_closely()
-        if self._hearing is not None:
-            self._hearer = self._loop.create_task(self._hear(self._hearing), name="voxport.failover.vad")
+        if self._vad is not None:
+            hearing = self._hearing = self._vad.stream()  # not before: one that never begins is never closed
+            self._stream._beside.append(hearing.push_frame)
+            interval = self._vad.capabilities.update_interval
+            self._hearer = self._loop.create_task(self._hear(hearing, interval), name="voxport.failover.vad")
 
     async def aclose(self) -> None:
         """Look no more."""
@@ -168,11 +161,11 @@ class Lookout:
                 self._watch.speech(now, heard.unanswered, ago=heard.ago)
         self._speech += heard.seconds
 
-    async def _hear(self, hearing: vad.VADStream) -> None:
-        """Speech as the VAD hears it."""
+    async def _hear(self, hearing: vad.VADStream, interval: float) -> None:
+        """Speech as the VAD hears it, which reports once in *interval* seconds."""
         async for event in hearing:
             if event.type is vad.VADEventType.INFERENCE_DONE and event.speaking:
-                seconds = sum(frame.duration for frame in event.frames) or self._hearing_interval
+                seconds = sum(frame.duration for frame in event.frames) or interval
                 self._consider_answer()
                 self._watch.speech(self._loop.time(), seconds)
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from ..stt.direct import DirectStream
 from ..stt.feed import downmix
+from ..transport.bounded import to_its_end
 from .failover_audio import KeptAudio
 from .failover_choice import Choice
 from .failover_leg import Ending, EndingKind, Leg
@@ -70,12 +71,8 @@ class FailoverStream(DirectStream):
         self._more = asyncio.Event()  # audio came, or its end
         self._input_ended_at: float | None = None
         self._drained_in_vain = 0
-        self._lookout = Lookout(
-            self,
-            limit=stt._options.silence_limit,
-            hearing=stt._vad.stream() if stt._vad is not None and stt._options.speech_by == "vad" else None,
-            hearing_interval=stt._vad_interval,
-        )
+        hearing = stt._vad if stt._options.speech_by == "vad" else None
+        self._lookout = Lookout(self, limit=stt._options.silence_limit, hearing=hearing)
 
     # ------------------------------------------------------------------ audio in
 
@@ -145,16 +142,22 @@ class FailoverStream(DirectStream):
 
     async def _run(self) -> None:
         self._adapter._streams.here().add(self)
-        self._lookout.start()
         try:
+            self._lookout.start()
             await self._supervise()
             self._emit(*self._transcript.finish())
         finally:
             self._count_dropped()
+            # whoever closes the adapter, and the session that closes its stream, cancel this twice
+            await to_its_end(self._leave_members(), name="voxport.failover.end")
+
+    async def _leave_members(self) -> None:
+        self._trials.end()
+        if self._leg is not None:
+            self._close(self._leg)
+        try:
             await self._lookout.aclose()
-            self._trials.end()
-            if self._leg is not None:
-                self._close(self._leg)
+        finally:
             while self._closers:
                 await asyncio.gather(*self._closers, return_exceptions=True)
                 await asyncio.sleep(0)  # since Python 3.12 the line above does not wait when all are done
