@@ -45,6 +45,7 @@ class Scripted(STTAdapter):
         deaf: says nothing.
         quits: its next stream ends in good order after the first final, whatever it was given.
         takes: seconds from a flush, or the end of the input, to what it still has to say.
+        trips: its streams report an error at each flush, and go on.
         streams: how many there were.
         heard: seconds of audio each stream was given.
     """
@@ -56,6 +57,7 @@ class Scripted(STTAdapter):
         self.deaf = False
         self.quits = False
         self.takes = 0.0
+        self.trips = False
         self.times = True
         self.streams: list[ScriptedStream] = []
         self.options: dict[str, Any] = {}
@@ -142,6 +144,8 @@ class ScriptedStream(stt.RecognizeStream):
         async for item in self._input_ch:
             if not isinstance(item, rtc.AudioFrame):
                 self.flushes += 1
+                if self._recogniser.trips:
+                    self._emit_error(DOWN, recoverable=True)
                 await asyncio.sleep(self._recogniser.takes)
                 self._finish(ear, words)
                 continue
@@ -978,6 +982,22 @@ async def test_a_stream_that_is_closed_before_it_begins_leaves_no_vad_behind(bef
     stream = FailoverSTTAdapter([Scripted()], vad=EnergyVAD(), speech_by="vad").stream()
     await one_turn(before)
     await stream.aclose()  # the check for leaks finds the VAD's tasks
+
+
+async def test_errors_of_one_callers_stream_are_no_trouble_of_anothers() -> None:
+    """LiveKit's event does not say whose stream it is about, and a caller who is silent gets no other answer."""
+    one, two, adapter = pair(silence_limit=5.0)
+    talker, listener = await begun(adapter, one), await begun(adapter, one)
+    one.trips = True
+    talker.flush()
+    talker.flush()
+    while not two.streams:
+        await one_turn()
+    await one_turn(5)
+    assert len(two.streams) == 1
+    await talker.aclose()
+    await listener.aclose()
+    await adapter.aclose()
 
 
 async def test_metrics_of_members_are_forwarded_once() -> None:

@@ -21,6 +21,7 @@ from ..transport.bounded import bounded
 from ..transport.checks import check_choice
 from ..transport.event_loops import PerLoop
 from .failover_breaker import Breaker, BreakerOptions
+from .failover_callers import caller_of_this
 from .failover_members import accepted_options, as_streaming, check_members, combined
 from .failover_segments import SegmentedSTT, recognise_or_raise
 from .failover_stream import FailoverStream
@@ -289,7 +290,9 @@ class FailoverSTTAdapter(stt.STT[Literal["stt_availability_changed"]]):
             # what ends a member does not end what it is a member of
             self.emit("error", error.model_copy(update={"recoverable": True}) if told else error)
             if told and error.recoverable:
-                for stream in list(self._streams.here()):  # a member tells of it on the loop it happened on
+                streams = list(self._streams.here())  # a member tells of it on the loop it happened on
+                caller = caller_of_this(streams)
+                for stream in streams if caller is None else [caller]:
                     stream._lookout.on_error(place)
 
         return on_error

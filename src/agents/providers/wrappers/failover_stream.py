@@ -24,6 +24,7 @@ from ..stt.direct import DirectStream
 from ..stt.feed import downmix
 from ..transport.bounded import to_its_end
 from .failover_audio import KeptAudio
+from .failover_callers import on_behalf_of
 from .failover_choice import Choice
 from .failover_leg import Ending, EndingKind, Leg
 from .failover_lookout import UNHEARD_SECONDS, Lookout
@@ -194,7 +195,9 @@ class FailoverStream(DirectStream):
             return self._leg
 
     def _member_stream(self, member: int) -> stt.RecognizeStream:
-        return self._adapter._members[member].stream(language=self._language, conn_options=self._member_options)
+        recogniser = self._adapter._members[member]
+        with on_behalf_of(self):
+            return recogniser.stream(language=self._language, conn_options=self._member_options)
 
     def _go_live(self, member: int, stream: stt.RecognizeStream) -> None:
         """From here on *member* hears the caller, first what no final has covered."""
