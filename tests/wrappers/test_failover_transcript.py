@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
@@ -170,9 +171,21 @@ def test_an_open_interim_counts_as_final_at_the_very_end() -> None:
 
 
 def test_times_that_cannot_be_count_as_none() -> None:
-    for end in (-1.0, math.nan, math.inf, 200.0):
-        listener = Listener().hear(say(FINAL, "one", 0, end), given=10.0)
+    nonsense: tuple[Any, ...] = (-1.0, math.nan, math.inf, 200.0, 10**400, None, "soon", True)
+    for end in nonsense:
+        event = say(FINAL, "one")
+        event.alternatives[0].start_time = event.alternatives[0].end_time = end
+        listener = Listener().hear(event, given=10.0)
         assert listener.transcript.timed is False and listener.transcript.acknowledged == 0.0
+
+
+def test_a_beginning_that_is_no_time_is_not_new() -> None:
+    for start in (10**400, None, "soon"):
+        listener = Listener().hear(say(FINAL, "one two"), given=2.0)
+        listener.transcript.began(0.0)
+        event = say(INTERIM, "one two")
+        event.alternatives[0].start_time = start  # type: ignore[assignment]
+        assert listener.hear(event, given=3.0).heard == ["(", "!one two", ")"]
 
 
 def test_a_clock_that_starts_again_is_not_relied_on() -> None:

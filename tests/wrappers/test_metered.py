@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError, stt, telemetry
 from livekit.agents.types import APIConnectOptions
 from livekit.plugins import deepgram
@@ -333,9 +337,11 @@ class Told(DirectStream):
     async def _run(self) -> None:
         await asyncio.Event().wait()
 
-    def say(self, kind: stt.SpeechEventType, end_time: float = 0.0) -> None:
-        data = stt.SpeechData(language="en", text="so", end_time=end_time)  # type: ignore[arg-type]
-        self._emit(stt.SpeechEvent(kind, alternatives=[data]))
+    def say(
+        self, kind: stt.SpeechEventType, end_time: float = 0.0, *, start_time: float = 0.0, **fields: Any
+    ) -> None:
+        data = stt.SpeechData(language="en", text="so", start_time=start_time, end_time=end_time)  # type: ignore[arg-type]
+        self._emit(stt.SpeechEvent(kind, alternatives=[data], **fields))
 
 
 class Teller(stt.STT[Any]):
@@ -346,6 +352,64 @@ class Teller(stt.STT[Any]):
 
     def stream(self, *, conn_options: Any = None, **options: Any) -> Told:
         return Told(stt=self, conn_options=conn_options)
+
+
+class TestTimesThatAreNone:
+    """A plugin passes on what its vendor says; measuring it breaks nothing."""
+
+    @pytest.mark.parametrize(
+        ("start", "end"),
+        [
+            (math.inf, 1.0),
+            (0.0, math.inf),
+            (math.nan, math.nan),
+            (1e308, 1e308),
+            (10**400, 10**400),
+            (-5.0, -3.0),
+            (None, None),
+            ("soon", "later"),
+        ],
+        ids=lambda value: str(value)[:6],
+    )
+    async def test_are_not_measured(self, start: Any, end: Any, meter: Meter) -> None:
+        wrapper = meter.wrap(Teller())
+        async with wrapper.stream() as stream:
+            inner: Any = stream.wrapped_stream  # type: ignore[attr-defined]
+            stream.push_frame(frame(1.0))
+            for kind in (stt.SpeechEventType.INTERIM_TRANSCRIPT, stt.SpeechEventType.FINAL_TRANSCRIPT):
+                inner.say(kind, end, start_time=start, speech_end_time=end)
+                assert (await stream.__anext__()).alternatives[0].text == "so"
+        assert meter.value("voxport_stt_finals_total") == 1
+        assert meter.value("voxport_stt_final_latency_seconds_sum") <= 10.0
+
+    async def test_reach_livekits_plugin_from_a_hostile_server(self, meter: Meter) -> None:
+        async def lies(request: web.Request) -> web.WebSocketResponse:
+            ws = web.WebSocketResponse()
+            await ws.prepare(request)
+            await ws.receive()
+            word = '{"word": "lie", "start": 0.1, "end": 1e999, "confidence": 1}'
+            best = f'{{"transcript": "lie", "confidence": 1, "words": [{word}]}}'
+            channel = f'"channel": {{"alternatives": [{best}]}}, "metadata": {{"request_id": "r"}}'
+            await ws.send_str(f'{{"type": "Results", "is_final": true, "speech_final": true, {channel}}}')
+            async for _ in ws:
+                pass
+            return ws
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", lies)
+        async with TestServer(app) as server, aiohttp.ClientSession() as session:
+            plugin = deepgram.STT(api_key=KEY, base_url=str(server.make_url("/")), http_session=session)
+            async with meter.wrap(plugin).stream(conn_options=QUICK) as stream:
+                stream.push_frame(frame(0.2))
+                texts = [e.alternatives[0].text async for e in _until_final(stream) if e.alternatives]
+            assert texts == ["lie"]
+
+
+async def _until_final(stream: stt.RecognizeStream) -> AsyncIterator[stt.SpeechEvent]:
+    async for event in stream:
+        yield event
+        if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            return
 
 
 class TestTheAnswerToAFlush:

@@ -12,13 +12,13 @@ that is final is an interim again; no FINAL is empty.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
 
 from ..protocol.repetition import repeated_prefix, tokens
+from .times import seconds
 
 __all__ = ["JoinedTranscript"]
 
@@ -218,10 +218,8 @@ class JoinedTranscript:
         """The end of a final on the stream's clock; ``None`` where it gives none, or one that cannot be."""
         if data is None or not self._trusted_clock:
             return None
-        end = data.end_time
-        if not end and data.words and isinstance(data.words[-1].end_time, (int, float)):
-            end = data.words[-1].end_time
-        if not isinstance(end, (int, float)) or not math.isfinite(end) or end <= 0:
+        end = seconds(data.end_time) or seconds(data.words[-1].end_time if data.words else None)
+        if end <= 0:
             return None
         end -= self.offset
         if end < self._last_end - _CLOCK_BACK or end <= self._origin:
@@ -246,7 +244,7 @@ class JoinedTranscript:
 
     def _is_new(self, data: SpeechData | None) -> bool:
         """Whether *data* is about audio that came after all that was said without times."""
-        start = data.start_time - self.offset if data is not None and self._trusted_clock else 0.0
+        start = seconds(data.start_time) - self.offset if data is not None and self._trusted_clock else 0.0
         return start > max((said.by for said in self._again), default=0.0)
 
     def _without_said(self, text: str, end: float | None) -> str:

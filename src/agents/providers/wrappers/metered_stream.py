@@ -19,6 +19,7 @@ from .error_classes import error_class
 from .instruments import Instruments
 from .ledger import Ledger
 from .stream import StreamWrapper
+from .times import seconds
 
 __all__ = ["MeteredStream"]
 
@@ -34,6 +35,9 @@ _MADE_UP_SECONDS = 0.002
 """START this close before the interim was made from it, as LiveKit asks for: it says nothing about the delay."""
 
 _SLACK_SECONDS = 0.05
+
+_LATEST_SECONDS = 3600.0
+"""A final that is later than this has a time of its own making."""
 
 _PENDING_FLUSHES = 16  # of a vendor that answers none
 
@@ -148,7 +152,7 @@ class MeteredStream(StreamWrapper):
     def _on_first_interim(self, event: stt.SpeechEvent) -> None:
         self._heard = self._ever_heard = True
         self._utterance_began = self._utterance_began or time.time_ns()
-        start = event.alternatives[0].start_time if event.alternatives else 0.0
+        start = seconds(event.alternatives[0].start_time) if event.alternatives else 0.0
         began = self._clock.when_began(start - self._clock.base) if start > 0 else None
         if began is None and self._announced is not None and _now() - self._announced > _MADE_UP_SECONDS:
             began = self._announced
@@ -170,13 +174,14 @@ class MeteredStream(StreamWrapper):
 
     def _latency(self, event: stt.SpeechEvent) -> tuple[float | None, str]:
         """Seconds to the FINAL, and since what: a flush that asked for it, else the end of speech where known."""
-        end = event.alternatives[0].end_time if event.alternatives else 0.0
+        end = seconds(event.alternatives[0].end_time) if event.alternatives else 0.0
         position = end - self._clock.base if end > 0 else None
         asked_at = self._asked_at(position) if self._flushes else None
         if asked_at is not None:
             return _now() - asked_at, "flush"
-        if event.speech_end_time is not None:
-            return max(time.time() - event.speech_end_time, 0.0), "speech"
+        late = time.time() - seconds(event.speech_end_time)
+        if late < _LATEST_SECONDS:
+            return max(late, 0.0), "speech"
         spoken = self._clock.when_ended(position) if position is not None else None
         return (None, "") if spoken is None else (max(_now() - spoken, 0.0), "speech")
 
