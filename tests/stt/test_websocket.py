@@ -15,7 +15,7 @@ from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from vendor_server import RATE, Connection, Tuned, VendorServer, events_until, frames, kinds, ramp, texts
 
-from agents.providers.protocol import Failure, Verdict
+from agents.providers.protocol import Failure, Verdict, Wait
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.stt.websocket import WebSocketSpeechStream
 
@@ -453,6 +453,30 @@ async def test_new_options_wait_for_the_end_of_the_utterance_and_lose_nothing() 
         assert [c.config["language"] for c in server.connections] == ["en-US", "de"]
         assert bytes(server.connections[1].audio) == audio[round(0.8 * RATE) * 2 :]
         assert voxport.stats.transient_failures == 0
+
+
+async def test_options_that_change_while_connecting_hold_for_the_first_word() -> None:
+    """Or a short recording would be over before the end of the utterance comes."""
+    connecting, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Tuned):
+        def prepare(self, settings: Any) -> Any:
+            connecting.set()
+            while not go_on.is_set():
+                yield Wait(0.005)
+            return self.connect(settings)
+
+    async with VendorServer(answer_all) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=Slow()) as voxport, voxport.stream() as stream:
+            await connecting.wait()
+            for language in ("de", "fr"):
+                voxport.update_options(language=language)
+            push(stream, ramp(0.5))
+            stream.end_input()
+            go_on.set()
+            assert texts(await rest_of(stream)) == ["hello"]
+            assert [c.config["language"] for c in server.connections if c.audio] == ["fr"]
+            assert voxport.stats.transient_failures == 0
 
 
 async def test_options_are_copied_per_stream() -> None:

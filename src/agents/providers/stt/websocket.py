@@ -151,17 +151,16 @@ class WebSocketSpeechStream(DirectStream):
     async def _converse(self) -> bool:
         """One connection, from the handshake to its end. Returns whether the stream is over with it."""
         began = monotonic()
-        settings = self._settings_now()
-        link = await self._adapter._take_prewarmed(settings, timeout=self._retry.timeout)
-        reused = link is not None
-        if link is None:
-            link = await connect(self._adapter._source, self._protocol, settings, timeout=self._retry.timeout)
+        link, reused = await self._new_link()
+        if link.settings != self._settings_now():  # changed meanwhile: nothing was said on it yet
+            await link.aclose()
+            link, reused = await self._new_link()
         self._link = link
         try:
             self._connects += 1
             self._stats.connects += 1
             self._report_connection_acquired(monotonic() - began, reused)
-            self._reconnect_wanted = link.settings != self._settings_now()  # changed while connecting
+            self._reconnect_wanted = link.settings != self._settings_now()  # and changed again
             if not link.traits.waits_for_ready:
                 self._go_live(link)
             await self._listen(link)
@@ -181,6 +180,15 @@ class WebSocketSpeechStream(DirectStream):
         finally:
             self._link = None
             await link.aclose()
+
+    async def _new_link(self) -> tuple[Link, bool]:
+        """A connection with the settings of now, and whether it was opened ahead."""
+        settings = self._settings_now()
+        link = await self._adapter._take_prewarmed(settings, timeout=self._retry.timeout)
+        if link is not None:
+            return link, True
+        source = self._adapter._source
+        return await connect(source, self._protocol, settings, timeout=self._retry.timeout), False
 
     def _settings_now(self) -> Settings:
         return dataclasses.replace(self._settings, sample_rate=self._outbox.rate)
