@@ -19,6 +19,7 @@ from livekit import rtc
 from livekit.agents import APIStatusError, stt
 from livekit.agents.types import NOT_GIVEN, APIConnectOptions, TimedString
 from livekit.plugins import deepgram
+from other_loop import other_loop
 from prometheus_client import CollectorRegistry
 
 from agents.providers.base import ConfigurationError
@@ -286,6 +287,29 @@ class TestEqualRequestsAtOnce:
         assert {event.alternatives[0].text for event in events} == {"hello"}
         assert len({id(event) for event in events}) == 5
         assert (wrapper.cache_stats.misses, wrapper.cache_stats.shared, len(metrics)) == (1, 4, 1)
+
+    async def test_of_several_event_loops_ask_for_themselves(self) -> None:
+        """Workers with a loop in each of several threads may share an adapter; a task serves one loop only."""
+        inner = Slow()
+        wrapper = cached(inner)
+
+        async def text_elsewhere() -> str:
+            here, inner.asked, inner.go = (inner.asked, inner.go), asyncio.Event(), asyncio.Event()
+            inner.go.set()
+            try:
+                return await text_of(wrapper, frame())
+            finally:
+                await wrapper.aclose()
+                inner.asked, inner.go = here
+
+        async with other_loop() as elsewhere:
+            call = asyncio.ensure_future(text_of(wrapper, frame()))
+            await inner.asked.wait()
+            assert await elsewhere(text_elsewhere()) == "hello"
+            assert not call.done(), "to close the adapter there calls nothing off here"
+            inner.go.set()
+            assert await call == "hello"
+        assert (inner.calls, wrapper.cache_stats.misses) == (2, 2)
 
     async def test_are_billed_once_whoever_left(self) -> None:
         """The vendor was asked, so there is usage, also when he who asked first has gone."""

@@ -16,6 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from prometheus_client import CollectorRegistry
 
 from ..base import ConfigurationError
+from ..transport.event_loops import PerLoop
 from .base import STTWrapper, answered_for_free
 from .caches import CacheUnavailable, MemoryCache, RedisCache, TranscriptCache
 from .instruments import Instruments
@@ -95,7 +96,7 @@ class CachedSTTAdapter(STTWrapper):
                 raise ConfigurationError(f"cache must be a MemoryCache or a RedisCache, not {cache!r}")
         self._told = options or (lambda: options_of(self))
         self._instruments = Instruments(registry, meter_provider)
-        self._flights: dict[str, _Flight] = {}
+        self._flights: PerLoop[dict[str, _Flight]] = PerLoop(dict)
         self._failing: set[str] = set()  # operations of the cache that did not work the last time
         self.cache_stats = CacheStats()
 
@@ -108,27 +109,29 @@ class CachedSTTAdapter(STTWrapper):
         if key is None:
             self._count("bypass")
             return await self._ask(buffer, language=language, conn_options=conn_options)
-        flight = self._flights.get(key)
+        flights = self._flights.here()
+        flight = flights.get(key)
         if flight is None:
             work = self._fetch(key, began, buffer, language=language, conn_options=conn_options)
-            flight = self._flights[key] = _Flight(asyncio.create_task(work, name="voxport.cached"))
-        event, hit = await self._arrival(key, flight)
+            flight = flights[key] = _Flight(asyncio.create_task(work, name="voxport.cached"))
+        event, hit = await self._arrival(flights, key)
         shared, flight.taken = flight.taken, True
         if shared or hit:
             answered_for_free()
         self._count("shared" if shared else "hit" if hit else "miss")
         return _copy(event)  # those who share an answer must not share what they may change
 
-    async def _arrival(self, key: str, flight: _Flight) -> tuple[stt.SpeechEvent, bool]:
+    async def _arrival(self, flights: dict[str, _Flight], key: str) -> tuple[stt.SpeechEvent, bool]:
         """Wait with all the others; the last one to lose patience calls it off."""
+        flight = flights[key]
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
         finally:
             flight.waiting -= 1
             if flight.task.done() or flight.waiting == 0:
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
+                if flights.get(key) is flight:
+                    del flights[key]
                 if not flight.task.done():
                     await utils.aio.cancel_and_wait(flight.task)
                 if not flight.task.cancelled():
@@ -184,8 +187,8 @@ class CachedSTTAdapter(STTWrapper):
         return self._instruments.who(self.provider, self.model)
 
     async def aclose(self) -> None:
-        """Call off what is under way, close the cache and what is wrapped."""
-        flights, self._flights = self._flights, {}
+        """Call off what is under way on this event loop, close the cache and what is wrapped."""
+        flights = self._flights.take() or {}
         try:
             await utils.aio.cancel_and_wait(*(flight.task for flight in flights.values()))
             await self._cache.aclose()
