@@ -365,6 +365,30 @@ class TestWithoutTimes:
         ear.assembler.connected(5.0)
         assert ear.hear(Final("three four")) == ["START", "FINAL four", "END"]
 
+    def test_words_are_said_once_where_the_audio_of_the_first_is_not_kept(self) -> None:
+        """After a minute of stream that is so with every drop, or the whole minute would be said again."""
+        ear = Ear(sent=20)
+        ear.hear(Final("one two three four five six seven eight"))
+        ear.sent = 40
+        ear.hear(Final("nine ten"))
+        ear.assembler.connected(19.0)
+        assert ear.hear(Partial("seven eight")) == []
+        assert ear.hear(Final("Seven, eight.")) == []
+        assert ear.hear(Final("nine ten eleven")) == ["START", "FINAL eleven", "END"]
+        ear.assembler.connected(19.5)
+        assert ear.hear(Final("kay")) == ["START", "FINAL kay", "END"], "what is left of a word"
+        assert ear.hear(Final("nine ten eleven twelve")) == ["START", "FINAL twelve", "END"]
+        ear.assembler.connected(20.5)
+        assert ear.hear(Final("I see"), Final("how so"))
+        assert ear.hear(Final("eleven")) == ["START", "FINAL eleven", "END"], "that is no repetition any more"
+
+    def test_words_before_a_time_that_is_final_are_certain(self) -> None:
+        """A vendor gives times but for one final, and a recording is pushed at once."""
+        ear = Ear(sent=60)
+        ear.hear(Final("yes"), Final("I see", 1.0, 2.0))
+        ear.assembler.connected(2.0)
+        assert ear.hear(Final("yes")) == ["START", "FINAL yes", "END"]
+
     def test_the_answer_to_a_flush_makes_what_was_said_certain(self) -> None:
         ear = Ear(sent=2)
         ear.hear(Final("yes"))

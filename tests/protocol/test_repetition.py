@@ -72,6 +72,22 @@ class TestRepeatedPrefix:
         # a mark of its own at the seam may stay with the new text
         assert fresh(said, text).lstrip("。、-! ") == new
 
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("three four", ("", 4)),
+            ("ree four five", ("", 5)),
+            ("six one seven", ("seven", 7)),
+            ("one", ("", 1)),
+            ("two three four five six one seven eight", ("seven eight", 7)),
+            ("seven", ("seven", 0)),
+        ],
+    )
+    def test_where_the_beginning_is_cut_off_the_rest_may_begin_anywhere(
+        self, text: str, found: tuple[str, int]
+    ) -> None:
+        assert repeated_prefix(tokens("one two three four five six one"), text, cut=True) == found
+
     def test_says_how_many_words_were_met(self) -> None:
         assert repeated_prefix(tokens("one two three four"), "one two") == ("", 2)
         assert repeated_prefix(tokens("one two"), "one two three") == ("three", 2)

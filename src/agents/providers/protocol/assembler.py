@@ -25,6 +25,9 @@ _SAME_MOMENT = 0.001
 _UNPLACED_WORDS = 300
 """So many words without times are remembered for the next connection: two minutes of speech."""
 
+_CUT_FINALS = 2
+"""After audio was let go, so many finals may begin anywhere in what was said: the first may be half a word."""
+
 _CLOCK_FAULTS = 2
 """After so many finals with new words at times that were before, the vendor's times are not believed any more."""
 
@@ -83,6 +86,7 @@ class TranscriptAssembler:
         # words of finals without times, and how much audio had been sent when they came
         self._unplaced: list[tuple[str, float]] = []
         self._said_before_drop: list[str] = []
+        self._said_cut = 0  # in so many finals the beginning of that may be missing
 
     @property
     def owes_text(self) -> bool:
@@ -98,8 +102,10 @@ class TranscriptAssembler:
         self._said_earlier = self._said
         self._request_id = request_id
         self._said_again_through = self._said_through if origin < self._said_through - _SAME_MOMENT else 0.0
+        let_go = origin > self.acknowledged + _SAME_MOMENT
         self.acknowledged = max(self.acknowledged, origin)
-        # audio that is not kept any more is not said again either
+        # audio that is not kept any more is not said again either; which words it held is only roughly known
+        self._said_cut = _CUT_FINALS if let_go else 0
         self._unplaced = [(word, sent) for word, sent in self._unplaced if sent > origin]
         self._said_before_drop = [word for word, _ in self._unplaced]
 
@@ -183,7 +189,7 @@ class TranscriptAssembler:
             start = end = None  # said of such a vendor, that tells nothing
         text, words = partial.text.strip(), partial.words
         if text and self._said_before_drop:
-            fresh, met = repeated_prefix(self._said_before_drop, text)
+            fresh, met = repeated_prefix(self._said_before_drop, text, cut=self._said_cut > 0)
             if not met:
                 fresh = without_overlap(self._said_before_drop, text)
             if not fresh:
@@ -250,6 +256,8 @@ class TranscriptAssembler:
     def _place(self, text: str, speaker: str | None, start: float | None, end: float | None, sent: float) -> None:
         """Note which audio a final covers."""
         if end is not None:
+            if end > self.acknowledged and not self._clock_faults:
+                self._unplaced.clear()  # words come in the order of the audio, so those before are final too
             self.acknowledged = max(self.acknowledged, end)
             self._said_before_drop = []  # this vendor's times tell what is new
             if text:
@@ -354,9 +362,11 @@ class TranscriptAssembler:
     def _without_said_before_drop(
         self, text: str, words: Sequence[Word] | None
     ) -> tuple[str, Sequence[Word] | None]:
-        fresh, met = repeated_prefix(self._said_before_drop, text)
+        fresh, met = repeated_prefix(self._said_before_drop, text, cut=self._said_cut > 0)
+        self._said_cut = 0 if met else max(self._said_cut - 1, 0)
         # what is not said again now will not be later: the order of the audio is the order of the words
-        self._said_before_drop = self._said_before_drop[met:] if met else []
+        if met or not self._said_cut:
+            self._said_before_drop = self._said_before_drop[met:] if met else []
         return fresh, _words_of(fresh, text, words)
 
     def _data(self, segment: Segment, text: str, start: float | None, end: float | None) -> WithWords:

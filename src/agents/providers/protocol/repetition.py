@@ -19,6 +19,9 @@ _NOISE = re.compile(r"[^\w]+")
 _LONGER = 50
 """So many words a repetition may have beyond twice those it repeats."""
 
+_COST = 1 << 20
+"""An alignment is one number: so much for each word that differs, plus where it begins."""
+
 
 def tokens(text: str) -> list[str]:
     """The words of *text* as they are compared: without case and punctuation."""
@@ -31,7 +34,7 @@ def _placed_tokens(text: str, most: int | None = None) -> list[tuple[str, int]]:
     return list(islice(((word, start) for word, start in found if word), most))
 
 
-def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
+def repeated_prefix(said: Sequence[str], text: str, *, cut: bool = False) -> tuple[str, int]:
     """Split *text* where it stops repeating what was *said*.
 
     The two are aligned by edit distance, since a recogniser may spell the same audio differently the second
@@ -41,9 +44,11 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     Args:
         said: tokens that were already emitted, oldest first, as :func:`tokens` gives them.
         text: the new transcript of audio that begins where *said* begins.
+        cut: that audio is not all there any more, so *text* may begin later in *said*. Of equal places the
+            first counts.
 
     Returns:
-        The part of *text* that is new, and how many tokens of *said* were met.
+        The part of *text* that is new, and how many tokens of *said* were met, with those before them.
     """
     # a repetition is hardly longer than what it repeats, and a text without end must not hold up the program
     most = 2 * len(said) + _LONGER
@@ -51,23 +56,36 @@ def repeated_prefix(said: Sequence[str], text: str) -> tuple[str, int]:
     again = [word for word, _ in placed[:most]]
     if not said or not again:
         return text.strip(), 0
-    # row[j]: cost of turning said[:i] into again[:j]
-    row = list(range(len(again) + 1))
-    best_cost, best_said, best_again = row[-1], 0, len(again)
-    for i, word in enumerate(said, 1):
-        above, row = row, [i]
-        for j, other in enumerate(again, 1):
-            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (word != other)))
-        if (row[-1], -i) < (best_cost, -best_said):  # all of the new text used: it ends inside what was said
-            best_cost, best_said, best_again = row[-1], i, len(again)
-    for j in range(len(again) + 1):  # all of what was said used: the rest of the text is new
-        if (row[j], -len(said), -j) < (best_cost, -best_said, -best_again):
-            best_cost, best_said, best_again = row[j], len(said), j
-    if best_cost > max(best_said, best_again) / 2:  # that is no other spelling, it is something else
+    alike = _best_alignment(said, again, cut)
+    if alike is None:  # that is no other spelling, it is something else
         return text.strip(), 0
-    if best_again == len(placed):
-        return "", best_said
-    return text[placed[best_again][1] :].strip(), best_said
+    met, used = alike
+    return ("" if used == len(placed) else text[placed[used][1] :].strip()), met
+
+
+def _best_alignment(said: Sequence[str], again: Sequence[str], cut: bool) -> tuple[int, int] | None:
+    """Up to which token of *said* and of *again* the two are the same; ``None`` where less than half is alike."""
+
+    def judged(cell: int, i: int, j: int) -> tuple[int, int, int, int]:
+        """The less the better."""
+        cost, begin = divmod(cell, _COST)
+        return (2 * cost - max(i - begin, j) if cut else cost), begin, -i, -j
+
+    # row[j]: what it costs to turn said[begin:i] into again[:j], and begin
+    row = list(range(0, (len(again) + 1) * _COST, _COST))
+    best = judged(row[-1], 0, len(again))
+    for i, word in enumerate(said, 1):
+        above, row = row, [i if cut else i * _COST]
+        for j, other in enumerate(again, 1):
+            changed = above[j - 1] if word == other else above[j - 1] + _COST
+            row.append(min(above[j] + _COST, row[j - 1] + _COST, changed))
+        best = min(best, judged(row[-1], i, len(again)))  # all of the new text used: it ends inside what was said
+    # all of what was said used: the rest of the text is new
+    best = min(best, *(judged(cell, len(said), j) for j, cell in enumerate(row)))
+    merit, begin, met, used = best[0], best[1], -best[2], -best[3]
+    if cut:
+        return (met, used) if merit < 0 else None
+    return (met, used) if 2 * merit <= max(met - begin, used) else None
 
 
 def without_overlap(said: Sequence[str], text: str) -> str:
