@@ -125,7 +125,22 @@ def _compile_expression(path: str) -> Getter:
     return get
 
 
+def _compile_item(get: Getter, index: int) -> Getter:
+    """What is at *index* of a list; a text has no items, though in Python it has."""
+
+    def item(message: Any) -> Any:
+        items = get(message)
+        try:
+            return items[index] if type(items) is list else None
+        except IndexError:
+            return None
+
+    return item
+
+
 def _compile_steps(steps: tuple[str | int, ...]) -> Getter:
+    if isinstance(steps[-1], int):
+        return _compile_item(_compile_steps(steps[:-1]), steps[-1])
     # Subscripts written out for the usual lengths: a loop over the steps costs twice as much.
     if len(steps) == 1:
         (a,) = steps
