@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -153,3 +154,26 @@ async def test_one_that_takes_too_long_is_not_waited_for() -> None:
             voxport.prewarm()
             assert await voxport._take_prewarmed(voxport._settings, timeout=0.01) is None
             assert voxport._prewarmed.all() == []
+
+
+async def test_a_session_is_as_old_as_its_connection() -> None:
+    """The vendor's limit does not wait for the first word."""
+
+    async def hears(c: Connection) -> None:
+        await c.receive_all()
+
+    vendor = Tuned(session_seconds=50.0, ready_seconds=0.1)  # which sets the timer
+    async with VendorServer(hears, answers) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport:
+            voxport.prewarm()
+            ((_, task),) = voxport._prewarmed.all()
+            (await task).opened_at -= 60
+            async with voxport.stream() as stream:
+                for frame in frames(ramp(0.2)):
+                    stream.push_frame(frame)
+                late = time.monotonic() + 5
+                while len(server.connections) < 2 and time.monotonic() < late:
+                    await asyncio.sleep(0.005)
+                assert len(server.connections) == 2
+                assert await heard(stream) == ["hello"]
+            assert voxport.stats.transient_failures == 0

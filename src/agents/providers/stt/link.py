@@ -39,7 +39,8 @@ class Link:
     Attributes:
         conversation: the protocol's memory of this connection.
         live: audio may be sent.
-        live_at: since when, as ``monotonic`` has it, like all times here.
+        opened_at: when the handshake was over, as ``monotonic`` has it, like all times here.
+        live_at: since when audio may be sent.
         origin: the position in the stream, in samples, of the connection's first sample.
         samples: how many were sent on it.
         sending: somebody sends audio; there is one writer at a time.

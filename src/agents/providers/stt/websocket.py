@@ -438,7 +438,7 @@ class WebSocketSpeechStream(DirectStream):
         traits = link.traits
         if traits.keepalive_seconds is not None and now - link.last_sent >= traits.keepalive_seconds:
             link.run(lambda: link.send(link.ask("keepalive")))
-        if traits.session_seconds is not None and now - link.live_at > traits.session_seconds:
+        if traits.session_seconds is not None and now - link.opened_at > traits.session_seconds:
             self._reconnect_wanted = True
 
     # ------------------------------------------------------------------ options, usage, counters
