@@ -127,6 +127,25 @@ def test_a_jmespath_function_on_absurd_types_is_a_protocol_error() -> None:
         Talk([{"event": "final", "text": "join('', w)"}]).hear({"w": 7})
 
 
+@pytest.mark.parametrize("words", [None, "x", 7, {}, [1], [{"confidence": "high", "at": {}}]])
+def test_a_transcript_is_heard_though_nothing_else_of_it_is_as_expected(words: Any) -> None:
+    """No final may be lost for a confidence."""
+    rule = {
+        "event": "final",
+        "text": "text",
+        "confidence": "avg(words[].confidence)",
+        "start": ["min(words[].at)", "from"],
+        "end": "sum([from, length])",
+        "language": "join('-', languages)",
+        "speaker": "to_number(join('', speaker))",
+        "segment_id": "join('', id)",
+        "request_id": "join('', id)",
+        "words": {"items": "sort_by(words, &at)", "text": "text"},
+    }
+    [final] = Talk([rule]).hear({"text": "hi", "words": words, "from": 1.0, "languages": 7, "id": {}})
+    assert (final.text, final.start, final.end, final.language, final.speaker) == ("hi", 1.0, None, None, None)
+
+
 def test_words_have_times_in_seconds_and_named_speakers() -> None:
     words = {"items": "w", "text": ["p", "t"], "start": "s", "end": "e", "confidence": "c", "speaker": "k"}
     words["speaker_format"] = "S{}"

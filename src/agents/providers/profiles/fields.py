@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from ..protocol import LazyWords, Partial, ProtocolError, Segment, Word, decode_json
-from .paths import Getter, compile_first, compile_path, plain_steps, single_name
+from .paths import Getter, compile_first, compile_optional, compile_path, plain_steps, single_name
 from .results import Condition, Present, Rule, Words
 from .units import SCALES, number, seconds_reader
 
@@ -92,7 +92,7 @@ def most_frequent_speaker(words: Sequence[Word]) -> str | None:
 
 def compile_words(words: Words, unit: str, get_base: Getter | None = None) -> WordReader:
     """The reader of *words* in the object *get_base* finds in a message; in the message itself without it."""
-    get_items = compile_first(words.items)
+    get_items = compile_optional(words.items)
     only = compile_condition(words.only)
     keys = _plain_keys(words)
     read = _words_by_key(keys, words, SCALES[unit]) if keys is not None else _words_by_getter(words, unit)
@@ -211,12 +211,12 @@ def _careful_word(texts: list[str], words: Words, scale: float) -> Callable[[Any
 
 
 def _words_by_getter(words: Words, unit: str) -> Callable[[list[Any]], list[Word]]:
-    get_text = compile_first(words.text)
-    read_start = seconds_reader(_first_or_absent(words.start), unit)
-    read_end = seconds_reader(_first_or_absent(words.end), unit)
-    read_duration = seconds_reader(_first_or_absent(words.duration), unit)
-    get_confidence = _first_or_absent(words.confidence)
-    get_speaker = _first_or_absent(words.speaker)
+    get_text = compile_optional(words.text)
+    read_start = seconds_reader(compile_optional(words.start), unit)
+    read_end = seconds_reader(compile_optional(words.end), unit)
+    read_duration = seconds_reader(compile_optional(words.duration), unit)
+    get_confidence = compile_optional(words.confidence)
+    get_speaker = compile_optional(words.speaker)
     name_speaker = _speaker_namer(words.speaker_format)
 
     def read(items: list[Any]) -> list[Word]:
@@ -233,14 +233,6 @@ def _words_by_getter(words: Words, unit: str) -> Callable[[list[Any]], list[Word
         return found
 
     return read
-
-
-def _absent(message: Any) -> Any:
-    return None
-
-
-def _first_or_absent(paths: str | Sequence[str] | None) -> Getter:
-    return _absent if paths is None else compile_first(paths)
 
 
 class SegmentReader(Protocol):
@@ -260,7 +252,7 @@ def compile_segment(rule: Rule, unit: str) -> SegmentReader:
     where = rule.text if isinstance(rule.text, str) else ", ".join(rule.text or ())
     base, rule = _share_prefix(rule)
     get_base = compile_path(base) if base is not None else None
-    get_text, get_confidence = _first_or_absent(rule.text), _first_or_absent(rule.confidence)
+    get_text, get_confidence = compile_first(rule.text or ()), compile_optional(rule.confidence)
     get_language, get_request_id = _field(rule, "language"), _field(rule, "request_id")
     read_start, read_end = _seconds_field(rule, "start", unit), _seconds_field(rule, "end", unit)
     read_duration = _seconds_field(rule, "duration", unit)
@@ -327,7 +319,7 @@ def _share_prefix(rule: Rule) -> tuple[str | None, Rule]:
 
 def _field(rule: Rule, name: str) -> Getter | None:
     paths = getattr(rule, name)
-    return compile_first(paths) if paths is not None else None
+    return compile_optional(paths) if paths is not None else None
 
 
 def _seconds_field(rule: Rule, name: str, unit: str) -> Callable[[Any], float | None] | None:

@@ -19,7 +19,7 @@ from pydantic import AfterValidator
 
 from ..protocol import ProtocolError
 
-__all__ = ["Getter", "Path", "compile_first", "compile_path", "plain_steps", "single_name"]
+__all__ = ["Getter", "Path", "compile_first", "compile_optional", "compile_path", "plain_steps", "single_name"]
 
 Getter = Callable[[Any], Any]
 
@@ -91,17 +91,33 @@ def compile_path(path: str) -> Getter:
     Raises (the function):
         ProtocolError: a JMESPath function met a value it does not take.
     """
+    return _compile(path)
+
+
+def _compile(path: str, *, optional: bool = False) -> Getter:
     steps = plain_steps(path)
-    return _compile_steps(steps) if steps is not None else _compile_expression(path)
+    return _compile_steps(steps) if steps is not None else _compile_expression(path, optional)
+
+
+def compile_optional(paths: str | Sequence[str] | None) -> Getter:
+    """Like :func:`compile_first`, for what a message may do without: values of other types count as absent."""
+    if paths is None:
+        return _nothing
+    return _first_of([_compile(path, optional=True) for path in ([paths] if isinstance(paths, str) else paths)])
+
+
+def _nothing(message: Any) -> Any:
+    return None
 
 
 def compile_first(paths: str | Sequence[str]) -> Getter:
     """Like :func:`compile_path`; of several paths the first with something there."""
-    if isinstance(paths, str):
-        return compile_path(paths)
-    if len(paths) == 1:
-        return compile_path(paths[0])
-    getters = tuple(compile_path(path) for path in paths)
+    return _first_of([compile_path(path) for path in ([paths] if isinstance(paths, str) else paths)])
+
+
+def _first_of(getters: Sequence[Getter]) -> Getter:
+    if len(getters) == 1:
+        return getters[0]
 
     def first(message: Any) -> Any:
         for get in getters:
@@ -113,13 +129,15 @@ def compile_first(paths: str | Sequence[str]) -> Getter:
     return first
 
 
-def _compile_expression(path: str) -> Getter:
+def _compile_expression(path: str, optional: bool) -> Getter:
     search = jmespath.compile(path).search
 
     def get(message: Any) -> Any:
         try:
             return search(message, options=_OPTIONS)
         except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError) as error:
+            if optional:
+                return None
             raise ProtocolError(f"unexpected types at {path}") from error
 
     return get

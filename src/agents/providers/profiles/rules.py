@@ -25,7 +25,7 @@ from ..protocol import (
     judge_status,
 )
 from .fields import compile_condition, compile_segment, compile_words
-from .paths import Getter, compile_first, compile_path, single_name
+from .paths import compile_first, compile_optional, compile_path, single_name
 from .reducers import Accumulate, Counter, Delta, PieceReducer, SlidingSegments, Token, TokenStream
 from .results import Results, Rule
 from .speech import JsonAnswer, SpeechRule
@@ -164,7 +164,7 @@ def _compile_ignore(rule: Rule, results: Results) -> Apply:
 
 
 def _compile_ready(rule: Rule, results: Results) -> Apply:
-    get_id = _optional(rule.request_id)
+    get_id = compile_optional(rule.request_id)
 
     def ready(message: Any, memory: Memory, events: list[Event]) -> None:
         request_id = get_id(message)
@@ -174,12 +174,12 @@ def _compile_ready(rule: Rule, results: Results) -> Apply:
 
 
 def _compile_speech_started(rule: Rule, results: Results) -> Apply:
-    read_at = seconds_reader(_optional(rule.at), results.unit)
+    read_at = seconds_reader(compile_optional(rule.at), results.unit)
     return lambda message, memory, events: events.append(SpeechStarted(read_at(message)))
 
 
 def _compile_speech_ended(rule: Rule, results: Results) -> Apply:
-    read_at = seconds_reader(_optional(rule.at), results.unit)
+    read_at = seconds_reader(compile_optional(rule.at), results.unit)
 
     def ended(message: Any, memory: Memory, events: list[Event]) -> None:
         events += memory.close_utterance()
@@ -209,7 +209,7 @@ def _compile_transcript(rule: Rule, results: Results) -> Apply:
     is_final = compile_condition(rule.final) if rule.event == "transcript" else None
     always_final = rule.event == "final"
     is_stable, ends = compile_condition(rule.stable), compile_condition(rule.ends_utterance)
-    get_id = _optional(rule.segment_id)
+    get_id = compile_optional(rule.segment_id)
     names_segments = rule.segment_id is not None
     deduplicates = names_segments and results.partials == "replace"
 
@@ -270,7 +270,7 @@ def _compile_token_list(rule: Rule, results: Results) -> Callable[[Any], list[To
     one = rule.words.model_copy(update={"items": "one"})
     read_word = compile_words(one, results.unit)
     is_final = compile_condition(rule.final)
-    get_language = _optional(rule.language)
+    get_language = compile_optional(rule.language)
 
     def read(message: Any) -> list[Token]:
         items = get_items(message)
@@ -290,7 +290,9 @@ def _compile_token_list(rule: Rule, results: Results) -> Callable[[Any], list[To
 
 
 def _compile_usage(rule: Rule, results: Results) -> Apply:
-    get_audio, get_input, get_output = (_optional(p) for p in (rule.audio, rule.input_tokens, rule.output_tokens))
+    get_audio, get_input, get_output = (
+        compile_optional(p) for p in (rule.audio, rule.input_tokens, rule.output_tokens)
+    )
     scale, cumulative = SCALES[results.unit], rule.cumulative
 
     def usage(message: Any, memory: Memory, events: list[Event]) -> None:
@@ -319,7 +321,7 @@ def _compile_error(rule: Rule, results: Results) -> Apply:
 
 def compile_failure(rule: ErrorRule) -> Callable[[Any], Failure | None]:
     """The reader of an ``error`` rule, of either family of services; ``None`` for what is to be ignored."""
-    get_message, get_code = _optional(rule.message), _optional(rule.code)
+    get_message, get_code = compile_optional(rule.message), compile_optional(rule.code)
     codes = {str(code): verdict for code, verdict in rule.codes.items()}
     default, code_is = rule.verdict, rule.code_is
 
@@ -347,10 +349,6 @@ def _judge(status: int, code_is: str, default: Verdict) -> Verdict:
     if code_is == "close code" and 1000 <= status <= 4999:
         return judge_close(status)
     return default
-
-
-def _optional(paths: str | Sequence[str] | None) -> Getter:
-    return (lambda message: None) if paths is None else compile_first(paths)
 
 
 _COMPILERS: Mapping[str, Callable[[Rule, Results], Apply]] = {
