@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -24,8 +25,9 @@ Write = Callable[[web.StreamResponse, web.Request], Awaitable[None]]
 class Sender:
     """Answers with what *write* sends; ``left`` is set when the other side goes before that is over."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, headers: dict[str, str] | None = None) -> None:
         self._write = write
+        self._headers = headers
         self.left = asyncio.Event()
         self.connections: set[int] = set()
         app = web.Application()
@@ -43,7 +45,7 @@ class Sender:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         self.connections.add(request.transport.get_extra_info("peername")[1])
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers=self._headers)
         await response.prepare(request)
         try:
             await self._write(response, request)
@@ -59,7 +61,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-async def opened(session: aiohttp.ClientSession, url: str, **times: float) -> Answer:
+async def opened(session: aiohttp.ClientSession, url: str, **times: float | None) -> Answer:
     headers = {"Authorization": f"Bearer {KEY}", "X-Tenant": "tenant-secret"}
     return await open_answer(
         session,
@@ -110,8 +112,11 @@ async def test_a_body_read_to_its_end_leaves_the_connection_for_the_next(session
         assert len(server.connections) == 1
 
 
-async def test_a_body_that_breaks_off_is_a_passing_failure(session: aiohttp.ClientSession) -> None:
-    async with Sender(breaking_off) as server, await opened(session, server.url) as answer:
+@pytest.mark.parametrize("times", [{}, {"total": None, "pause": 5}], ids=["in all", "to begin"])
+async def test_a_body_that_breaks_off_is_a_passing_failure(
+    session: aiohttp.ClientSession, times: dict[str, float | None]
+) -> None:
+    async with Sender(breaking_off) as server, await opened(session, server.url, **times) as answer:
         body, failure = await failure_in(answer)
         assert (body, failure.verdict) == (b"first", Verdict.TRANSIENT)
         assert "while receiving the answer" in failure.message
@@ -125,6 +130,35 @@ async def test_a_pause_that_is_too_long_is_a_timeout(
         body, failure = await failure_in(answer)
         assert (body, failure.message) == (b"first", "timed out while receiving the answer")
         assert failure.detail == {"timeout": True}
+
+
+async def test_a_body_that_unpacks_to_much_comes_in_pieces_and_leaves_others_their_turns(
+    session: aiohttp.ClientSession,
+) -> None:
+    packed = gzip.compress(bytes(1 << 24))
+
+    async def bomb(response: web.StreamResponse, request: web.Request) -> None:
+        await response.write(packed)
+
+    turns = seen = size = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.ensure_future(others())
+    async with (
+        Sender(bomb, {"Content-Encoding": "gzip"}) as server,
+        await opened(session, server.url) as answer,
+    ):
+        while piece := await answer.read():
+            assert len(piece) <= 1 << 16 and turns > seen
+            seen, size = turns, size + len(piece)
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+    assert size == 1 << 24
 
 
 async def test_leaving_in_the_middle_of_the_body_closes_the_connection(session: aiohttp.ClientSession) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import io
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import Any, TypeVar, Union
 
 import aiohttp
 from aiohttp import hdrs
@@ -30,10 +30,8 @@ from ..protocol import (
     retry_after_seconds,
 )
 from ..protocol.batch import error_text
+from .answer import Answer
 from .failures import ConnectionFailed, RedirectRefused, failure_of_exception, raise_bare, with_remedy
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = [
     "MAX_RESPONSE_BYTES",
@@ -49,6 +47,8 @@ MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """More than any transcript of an utterance; less than what hurts."""
 
 _MAX_ERROR_BYTES = 64 * 1024  # of an error body; the reason stands at its beginning
+
+_WAITING = "waiting for the answer"
 
 _CANNOT_READ = (ValueError, LookupError, TypeError, AttributeError)
 
@@ -135,42 +135,9 @@ async def open_answer(
             reason = await _beginning(reply, min(max_bytes, _MAX_ERROR_BYTES))
         failure = _refusal(replace(head, body=reason), settings, judge)
     except Exception as error:
-        failure = failure_of_exception(error, settings, doing="waiting for the answer", session=session)
+        failure = failure_of_exception(error, settings, doing=_WAITING, session=session)
     # Outside the handler: aiohttp's exceptions hold the request with its headers, so none may stay in __context__.
     raise_bare(failure)
-
-
-class Answer:
-    """A successful answer whose body is still to come. Leaving its ``async with`` lets the connection go.
-
-    Attributes:
-        head: status and headers, with an empty body.
-    """
-
-    def __init__(self, reply: aiohttp.ClientResponse, head: HttpResponse, settings: Settings) -> None:
-        self._reply = reply
-        self._settings = settings
-        self.head = head
-
-    async def read(self) -> bytes:
-        """The next piece of the body, as it comes; empty at its end.
-
-        Raises:
-            ConnectionFailed: it breaks off, or pauses for longer than the timeout allows.
-        """
-        try:
-            piece: bytes = await self._reply.content.readany()
-            return piece
-        except Exception as error:
-            failure = failure_of_exception(error, self._settings, doing="receiving the answer")
-        raise_bare(failure)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        # What was read to its end is back in the pool already; the rest is not worth waiting for.
-        self._reply.close()
 
 
 async def run_flow(
