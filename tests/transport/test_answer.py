@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -130,6 +132,89 @@ async def test_a_pause_that_is_too_long_is_a_timeout(
         body, failure = await failure_in(answer)
         assert (body, failure.message) == (b"first", "timed out while receiving the answer")
         assert failure.detail == {"timeout": True}
+
+
+@contextlib.asynccontextmanager
+async def dripping(beginning: bytes, drop: bytes) -> AsyncIterator[str]:
+    """The URL of a server that begins like this and goes on drop by drop, for ever."""
+
+    serving: list[asyncio.Task[Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(beginning)
+            while True:
+                writer.write(drop)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 60000\r\n\r\n", b"a"),
+    ],
+    ids=["head", "interim heads", "reason"],
+)
+async def test_an_answer_that_drips_has_begun_in_time_or_never(
+    session: aiohttp.ClientSession, beginning: bytes, drop: bytes
+) -> None:
+    """Without a limit on the whole, each byte would buy the next pause."""
+    async with dripping(beginning, drop) as url:
+        with pytest.raises(ConnectionFailed) as caught:
+            await asyncio.wait_for(opened(session, url, total=None, pause=0.2), 3.0)
+    assert caught.value.failure.message == "timed out while waiting for the answer"
+    assert caught.value.failure.detail == {"timeout": True} and caught.value.__context__ is None
+
+
+async def test_a_body_that_drips_may_take_as_long_as_it_likes(session: aiohttp.ClientSession) -> None:
+    async with (
+        dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"a") as url,
+        await opened(session, url, total=None, pause=0.1) as answer,
+    ):
+        body = b""
+        while len(body) < 20:
+            body += await answer.read()
+
+
+async def test_who_is_cancelled_while_an_answer_begins_leaves_no_connection(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a") as url:
+        waiting = asyncio.ensure_future(opened(session, url, total=None, pause=5.0))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_an_answer_that_meets_a_cancellation_is_let_go(session: aiohttp.ClientSession) -> None:
+    async with Sender(hold) as server:
+        for turns in range(1, 60):
+            waiting = asyncio.ensure_future(opened(session, server.url, total=None, pause=5.0))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            done = await asyncio.gather(waiting, return_exceptions=True)
+            if isinstance(done[0], Answer):
+                done[0].close()
+        assert not session.connector or not session.connector._acquired  # type: ignore[attr-defined]
 
 
 async def test_a_body_that_unpacks_to_much_comes_in_pieces_and_leaves_others_their_turns(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar, Union
 
 import aiohttp
@@ -31,6 +32,7 @@ from ..protocol import (
 )
 from ..protocol.batch import error_text
 from .answer import Answer
+from .bounded import bounded
 from .failures import ConnectionFailed, RedirectRefused, failure_of_exception, raise_bare, with_remedy
 
 __all__ = [
@@ -105,13 +107,51 @@ async def open_answer(
         session: what to send it on; it stays open.
         request: what the protocol asks for.
         settings: whose credentials must not show in errors.
-        timeout: of the whole exchange and of its parts, in seconds.
+        timeout: of the whole exchange and of its parts, in seconds. Without a *total*, the body may go on for as
+            long as it comes, but the answer must have begun within *sock_read*.
         max_bytes: of an unsuccessful answer, so much is read to find the reason in it, and never more than 64 KiB.
         judge: what an unsuccessful response means; by default its status and the usual error bodies.
 
     Raises:
         ConnectionFailed: there is no successful response; ``.failure`` says why, and has no credentials in it.
     """
+    opening = partial(_open_answer, session, request, settings, timeout, max_bytes, judge)
+    if timeout.total is None and timeout.sock_read is not None:
+        return await _begun_within(timeout.sock_read, opening)
+    return await opening()
+
+
+async def _begun_within(seconds: float, opening: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """The answer, if it begins in time: each byte of a head that drips would buy another pause.
+
+    Raises:
+        ConnectionFailed: it does not, or fails.
+    """
+    opened: list[Answer] = []
+
+    async def noted() -> Answer:
+        opened.append(await opening())
+        return opened[0]
+
+    try:
+        return await bounded(noted(), seconds)
+    except asyncio.CancelledError:
+        for answer in opened:  # it came in the same moment
+            answer.close()
+        raise
+    except asyncio.TimeoutError:
+        failure = Failure(f"timed out while {_WAITING}", detail={"timeout": True})
+    raise_bare(failure)
+
+
+async def _open_answer(
+    session: aiohttp.ClientSession,
+    request: HttpRequest,
+    settings: Settings,
+    timeout: aiohttp.ClientTimeout,
+    max_bytes: int,
+    judge: Judge | None,
+) -> Answer:
     failure: Failure
     try:
         reply = await session.request(
