@@ -241,6 +241,23 @@ def test_an_unknown_metadata_key_is_refused_with_the_nearest_ones() -> None:
     assert raised.value.key == "metadata.ws_ulr"
 
 
+@pytest.mark.parametrize("name", ["model", "language", "provider"])
+def test_a_field_in_metadata_is_sent_where_it_belongs(name: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        check_metadata(STTConfig("custom_ws", metadata={name: "x"}), ["mode", "languages"], of="the adapter")
+    assert str(raised.value) == (
+        f"metadata[{name!r}] is not a setting of the adapter: it is a field of STTConfig itself, beside metadata. "
+        "Known: api_key, languages, mode"
+    )
+
+
+def test_what_is_a_field_of_another_configuration_is_unknown() -> None:
+    for name in ("voice", "key"):
+        with pytest.raises(ConfigurationError, match="is not a setting of the adapter") as raised:
+            check_metadata(STTConfig("custom_ws", metadata={name: "x"}), ["mode"], of="the adapter")
+        assert "it is a field" not in str(raised.value)
+
+
 def test_suggestions_name_what_is_near_and_what_there_is() -> None:
     assert suggest("Deepgrm", ["deepgram", "openai"]) == "did you mean 'deepgram'? Known: deepgram, openai"
     assert suggest("zzz", ["deepgram"]) == "Known: deepgram"

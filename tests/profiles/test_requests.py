@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from agents.providers.base import ConfigurationError
-from agents.providers.profiles import Profile, ProfileBatch, ProfileStreaming, parse_profile
+from agents.providers.profiles import Profile, ProfileBatch, ProfileStreaming, ProfileSynthesis, parse_profile
 from agents.providers.profiles.templates import Scope, compile_template
 from agents.providers.protocol import (
     ConnectRequest,
@@ -196,6 +196,41 @@ def test_options_reach_the_query(given: dict[str, Any], sent: list[tuple[str, st
 def test_options_that_cannot_work_are_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         streaming(OPTIONS).check(settings(options=given))
+
+
+@pytest.mark.parametrize("name", ["model", "language", "sample_rate", "headers", "api_key"])
+def test_an_argument_of_its_own_is_not_taken_for_a_misspelt_option(name: str) -> None:
+    near = {
+        option: {"type": "string"} for option in ("mode", "language_hint", "sampling_rate", "header", "api_keys")
+    }
+    with pytest.raises(ConfigurationError, match=f"no option '{name}' for streaming") as refused:
+        streaming(near).check(settings(options={name: "x"}))
+    assert f"it is an argument of its own, {name}=…" in str(refused.value)
+    assert "did you mean" not in str(refused.value) and "voice" not in str(refused.value)
+    is_field = name not in ("sample_rate", "headers")
+    assert ("and a field of STTConfig" in str(refused.value)) is is_field
+
+
+def test_a_voice_is_no_option_where_there_are_voices() -> None:
+    spoken = {"options": {"voices": {"type": "string"}}}
+    body = {"json": {"text": "${text}"}}
+    protocol = ProfileSynthesis(profile(speech=spoken, synthesis={"body": body, "audio": {"type": "audio/pcm"}}))
+    with pytest.raises(ConfigurationError, match="argument of its own, voice=…, and a field of TTSConfig"):
+        protocol.check(settings(options={"voice": "anna"}))
+    with pytest.raises(ConfigurationError, match="no option 'voice' for streaming: did you mean 'voices'"):
+        streaming({"voices": {"type": "string"}}).check(settings(options={"voice": "anna"}))
+
+
+def test_keyterms_are_set_by_a_call_of_their_own() -> None:
+    takes, option = {"keyterms": True}, {"keyterm": {"type": "list"}}
+    with pytest.raises(
+        ConfigurationError, match=r"'keyterms' .*: update_options\(keyterms=…\) sets them: it knows"
+    ):
+        streaming(capabilities=takes).check(settings(options={"keyterms": ["a"]}))
+    with pytest.raises(ConfigurationError, match=r"sets them, or did you mean 'keyterm'\? it knows"):
+        streaming(option, capabilities=takes).check(settings(options={"keyterms": ["a"]}))
+    with pytest.raises(ConfigurationError, match="for streaming: did you mean 'keyterm'"):
+        streaming(option).check(settings(options={"keyterms": ["a"]}))
 
 
 def test_the_users_url_replaces_defaults_but_not_what_the_audio_is() -> None:

@@ -108,7 +108,7 @@ def test_openai_without_a_mode_stays_livekits_plugin() -> None:
         (
             "custom_http",
             {"endpoint_url": "https://h.example", "voice": "anna"},
-            "It is a parameter of TTSConfig itself",
+            "it is a field of TTSConfig itself",
             "metadata.voice",
         ),
         (

@@ -212,14 +212,22 @@ def check_metadata(config: ProviderConfig, known: Iterable[str], *, of: str) -> 
         of: who is meant, for the message: "the HTTP adapter".
 
     Raises:
-        ConfigurationError: an unknown setting, with the nearest known ones.
+        ConfigurationError: an unknown setting, with where it belongs or the nearest known ones.
     """
     allowed = {*known, "api_key"}
     for name in config.metadata:
         if name not in allowed:
             raise ConfigurationError(
-                f"metadata[{name!r}] is not a setting of {of}: {suggest(name, allowed)}", key=f"metadata.{name}"
+                f"metadata[{name!r}] is not a setting of {of}: {_instead_of(name, config, allowed)}",
+                key=f"metadata.{name}",
             )
+
+
+def _instead_of(name: str, config: ProviderConfig, known: Iterable[str]) -> str:
+    if name in {f.name for f in fields(config)}:  # type: ignore[arg-type]
+        kind = type(config).__name__
+        return f"it is a field of {kind} itself, beside metadata. Known: {', '.join(sorted(known))}"
+    return suggest(name, known)
 
 
 def _wrong_type(key: str, wanted: str, value: object) -> ConfigurationError:

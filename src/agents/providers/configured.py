@@ -185,9 +185,7 @@ def _check_settings(config: ProviderConfig, known: Collection[str], *, of: str) 
         name = (error.key or "").removeprefix("metadata.")
         if name in _ADDRESSES and not isinstance(config, LLMConfig):
             error.args = (f"{error}. With {_ADDRESSES[name]}",)
-        elif hasattr(config, name):
-            error.args = (f"{error}. It is a parameter of {type(config).__name__} itself",)
-        elif "did you mean" not in str(error):
+        elif "did you mean" not in str(error) and "it is a field" not in str(error):
             error.args = (f"{error}. Parameters of the service itself go under metadata['options']",)
         raise
 

@@ -28,6 +28,9 @@ __all__ = [
 Service = Literal["streaming", "batch", "synthesis", "streaming_synthesis"]
 SPEAKING_SERVICES = frozenset({"synthesis", "streaming_synthesis"})
 
+_ARGUMENTS = {"api_key": True, "language": True, "model": True, "headers": False, "sample_rate": False}
+"""What every adapter takes beside ``options``, and whether that is a field of a configuration, too."""
+
 _IS: Mapping[OptionType, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
@@ -88,10 +91,22 @@ def check_options(profile: Profile, service: Service, given: Mapping[str, Any]) 
 
 
 def unknown_option(profile: Profile, service: Service, name: str) -> str:
-    """What to say about an option *service* does not know."""
+    """What to say about an option *service* does not know: where it belongs or what is near, and what there is."""
     known = list(options_of(profile, service))
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    speaks = service in SPEAKING_SERVICES
+    if name in _ARGUMENTS or (speaks and name == "voice"):
+        config = "TTSConfig" if speaks else "STTConfig"
+        field = f", and a field of {config}" if _ARGUMENTS.get(name, True) else ""
+        hint = f"it is an argument of its own, {name}=…{field}; "
+    elif (
+        name == "keyterms"
+        and service == "streaming"
+        and profile.streaming
+        and profile.streaming.capabilities.keyterms
+    ):
+        hint = f"update_options(keyterms=…) sets them{', or ' + hint if near else ': '}"
     names = ", ".join(sorted(known)) or "none"
     return f"{profile.title} has no option {name!r} for {service}: {hint}it knows {names}"
 
