@@ -84,7 +84,7 @@ async def test_a_noise_that_was_taken_for_speech_is_asked_about_once() -> None:
         adapter = CustomWebSocketSTTAdapter(server.url, vendor=vendor, on_failure="raise")
         async with adapter as voxport, voxport.stream(conn_options=options) as stream:
             stream.push_frame(frames(ramp(0.05))[0])
-            await push_for(1.2, stream, SILENCE)
+            await push_for(0.8, stream, SILENCE)
             assert voxport.stats.transient_failures == 1
             await push_for(0.1, stream, ramp(0.05))
             stream.flush()
@@ -110,3 +110,54 @@ async def test_a_vendor_that_never_answers_is_left_again_and_again() -> None:
             assert len(server.connections) == 3
             stream.end_input()
             assert texts([event async for event in stream]) == ["hello"]
+
+
+async def test_a_dead_connection_is_noticed_in_silence() -> None:
+    """By its pings: nobody speaks, so nobody is owed an answer."""
+
+    async def dies(c: Connection) -> None:
+        await c.receive_seconds(0.05)
+        await c.hang()
+
+    vendor = Tuned(heartbeat_seconds=0.1)
+    async with VendorServer(dies, answers) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport, voxport.stream() as stream:
+            errors: list[Any] = []
+            voxport.on("error", errors.append)
+            late = time.monotonic() + 5
+            while len(server.connections) < 2 and time.monotonic() < late:
+                await push_for(0.05, stream, SILENCE)
+            assert "does not answer a ping" in str(errors[0].error)
+            stream.end_input()
+            assert texts([event async for event in stream]) == ["hello"]
+
+
+async def test_a_drop_while_the_socket_is_full_loses_nothing() -> None:
+    """The frame that is half sent, and those that wait behind it."""
+    full = asyncio.Event()
+
+    async def reads_nothing(c: Connection) -> None:
+        c._transport.pause_reading()  # type: ignore[union-attr]
+        await full.wait()
+        c.abort()
+
+    async with VendorServer(reads_nothing, answers) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport, voxport.stream() as stream:
+            audio, pushed = ramp(600.0), 0
+            for frame in frames(audio, ms=1000):
+                stream.push_frame(frame)
+                pushed += len(frame.data) * 2
+                link = stream._link
+                if link is None or not link.samples:  # until the first is out, the others wait for it
+                    await asyncio.sleep(0.005)
+                elif link.sending:
+                    break
+            assert link is not None and link.sending and link.send_began is not None
+            rest = audio[pushed : pushed + RATE]
+            for frame in frames(rest):
+                stream.push_frame(frame)
+            full.set()
+            stream.end_input()
+            assert texts([event async for event in stream]) == ["hello"]
+        assert bytes(server.connections[1].audio) == audio[:pushed] + rest
+        assert voxport.stats.audio_seconds == (pushed + len(rest)) / 2 / RATE
