@@ -242,6 +242,19 @@ class EnergyVADStream(vad.VADStream):
         )
 
 
+class BrokenVAD(EnergyVAD):
+    """Its model fails at the first frame."""
+
+    def stream(self) -> vad.VADStream:
+        return BrokenVADStream(self)
+
+
+class BrokenVADStream(vad.VADStream):
+    async def _main_task(self) -> None:
+        async for _ in self._input_ch:
+            raise ArithmeticError("no model")
+
+
 # ---------------------------------------------------------------------- a caller
 
 
@@ -741,6 +754,22 @@ async def test_livekits_plugin_voxports_adapter_and_a_wrapped_one_mix() -> None:
 
 
 # ---------------------------------------------------------------------- speech by VAD
+
+
+async def test_a_vad_that_fails_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller goes on; who is silent is still found out, by the level of the audio."""
+    one, two, adapter = pair(vad=BrokenVAD(), speech_by="vad")
+    one.deaf = True
+    call = Call(adapter)
+    await call.say(2)
+    await call.say(2)
+    await call.end()
+    assert call.error is None and call.words == [0, 1, 2, 3] and two.streams
+    told = [record.message for record in caplog.records if "VAD" in record.message]
+    assert told == [
+        "the VAD fails with ArithmeticError: the level of the audio tells from now on whether somebody speaks"
+    ]
+    await adapter.aclose()
 
 
 async def test_with_a_vad_only_speech_counts() -> None:

@@ -6,9 +6,11 @@ The timer of all streams looks after it, and at the audio, too: until then a fra
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING
 
+from livekit import rtc
 from livekit.agents import APIConnectionError, utils, vad
 
 from ..stt.ticker import ticker
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from .failover_stream import FailoverStream
 
 __all__ = ["UNHEARD_SECONDS", "Lookout"]
+
+logger = logging.getLogger("agents.providers.wrappers")
 
 UNHEARD_SECONDS = 0.1
 """So much loud audio that no final covers is not just the tail of the last word."""
@@ -64,6 +68,7 @@ class Lookout:
         self._tick_seconds = min(max(limit / 8, _SHORTEST_TICK), 0.5)
         self._vad = hearing
         self._hearing: vad.VADStream | None = None
+        self._listens = False  # it works
         self._hearer: asyncio.Task[None] | None = None
         self._watch = SilenceWatch(limit, interims=True)
         self._loop = asyncio.get_running_loop()
@@ -87,7 +92,8 @@ class Lookout:
         self.watch_closely()
         if self._vad is not None:
             hearing = self._hearing = self._vad.stream()  # not before: one that never begins is never closed
-            self._stream._beside.append(hearing.push_frame)
+            self._listens = True
+            self._stream._beside.append(self._let_hear)
             interval = self._vad.capabilities.update_interval
             self._hearer = self._loop.create_task(self._hear(hearing, interval), name="voxport.failover.vad")
 
@@ -157,17 +163,39 @@ class Lookout:
         heard = audio.look(self.answered_at, closely=closely)
         if leg is not None and leg.hears:
             self._watch.audio(now)
-            if heard.unanswered and self._hearing is None:
+            if heard.unanswered and not self._listens:
                 self._watch.speech(now, heard.unanswered, ago=heard.ago)
         self._speech += heard.seconds
 
+    def _let_hear(self, frame: rtc.AudioFrame) -> None:
+        """Give *frame* to the VAD, whose failures are none of the caller's."""
+        assert self._hearing is not None
+        try:
+            self._hearing.push_frame(frame)
+        except Exception as error:
+            self._hear_no_more(error)
+
     async def _hear(self, hearing: vad.VADStream, interval: float) -> None:
         """Speech as the VAD hears it, which reports once in *interval* seconds."""
-        async for event in hearing:
-            if event.type is vad.VADEventType.INFERENCE_DONE and event.speaking:
-                seconds = sum(frame.duration for frame in event.frames) or interval
-                self._consider_answer()
-                self._watch.speech(self._loop.time(), seconds)
+        try:
+            async for event in hearing:
+                if event.type is vad.VADEventType.INFERENCE_DONE and event.speaking:
+                    seconds = sum(frame.duration for frame in event.frames) or interval
+                    self._consider_answer()
+                    self._watch.speech(self._loop.time(), seconds)
+        except Exception as error:
+            self._hear_no_more(error)
+
+    def _hear_no_more(self, error: Exception) -> None:
+        """Go on without the VAD."""
+        if self._listens:
+            self._listens = False
+            self._stream._beside.remove(self._let_hear)
+            logger.error(
+                "the VAD fails with %s: the level of the audio tells from now on whether somebody speaks",
+                type(error).__name__,
+                extra={"stt": self._stream._adapter.label},
+            )
 
     # ------------------------------------------------------------------ the timer
 
