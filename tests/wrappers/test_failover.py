@@ -877,6 +877,28 @@ async def test_a_member_that_degrades_is_not_taken_for_one_that_heard_nothing() 
 # ---------------------------------------------------------------------- what it is, and what it passes on
 
 
+async def test_who_hears_nothing_has_not_failed_because_anothers_recording_did() -> None:
+    """Both callers share the member, which answers with an empty result whether it heard nothing or degraded."""
+    failed = asyncio.Event()
+
+    class Degrades(Scripted):
+        async def _recognize_impl(self, buffer: Any, **options: Any) -> stt.SpeechEvent:
+            if buffer.sample_rate == RATE:
+                await failed.wait()
+            else:
+                self._emit_error(DOWN, recoverable=True)
+                failed.set()
+            return final("")
+
+    one, two = Degrades("one"), Scripted("two")
+    adapter = FailoverSTTAdapter([one, two])
+    silence = adapter.recognize(rtc.AudioFrame(bytes(RATE), RATE, 1, RATE // 2), conn_options=ONCE)
+    broken = adapter.recognize(rtc.AudioFrame(bytes(8000), 8000, 1, 4000), conn_options=ONCE)
+    await asyncio.gather(silence, broken)
+    assert two.recognised == 1 and adapter.stats.switches == 1
+    await adapter.aclose()
+
+
 def test_capabilities_are_what_all_have_or_some_offer() -> None:
     rich = Scripted("rich", diarization=True, aligned_transcript="word", keyterms=True, manual_flush=True)
     plain = Scripted("plain", interim_results=False)

@@ -7,10 +7,11 @@ Without times nobody knows which audio a FINAL covers; here the VAD's clock tell
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from livekit import rtc
@@ -23,6 +24,9 @@ _CLOSING_SILENCE_SECONDS = 2.0
 """So much silence after the end of the input ends the last utterance for every VAD."""
 
 _FRAME_SECONDS = 0.1
+
+
+_asked: contextvars.ContextVar[list[Exception] | None] = contextvars.ContextVar("voxport_asked", default=None)
 
 
 class SegmentedSTT(stt.StreamAdapter):
@@ -133,23 +137,27 @@ async def recognise_or_raise(
     Raises:
         Exception: whatever *recogniser* raises, or has reported.
     """
-    async with _errors_of(recogniser) as errors:
+    with _errors_of(recogniser) as errors:
         result = await recogniser.recognize(buffer, language=language, conn_options=conn_options)
     if errors and not any(data.text.strip() for data in result.alternatives):
         raise errors[-1]
     return result
 
 
-@asynccontextmanager
-async def _errors_of(recogniser: stt.STT[Any]) -> AsyncIterator[list[Exception]]:
+@contextmanager
+def _errors_of(recogniser: stt.STT[Any]) -> Iterator[list[Exception]]:
+    """What *recogniser* reports of the work that is begun inside: several callers may share it."""
     errors: list[Exception] = []
 
     def note(error: Any) -> None:
-        found = getattr(error, "error", None)
-        errors.append(found if isinstance(found, Exception) else APIConnectionError(str(error)))
+        if _asked.get() is errors:
+            found = getattr(error, "error", None)
+            errors.append(found if isinstance(found, Exception) else APIConnectionError(str(error)))
 
     recogniser.on("error", note)
+    token = _asked.set(errors)
     try:
         yield errors
     finally:
+        _asked.reset(token)
         recogniser.off("error", note)
