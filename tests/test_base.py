@@ -131,6 +131,14 @@ def test_a_wrong_voice_is_refused() -> None:
         TTSConfig("openai", voice=1)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("place", "given"), [("api_key", {}), ("metadata.api_key", {"api_key": "${SPEECH_KEY}"})])
+def test_a_key_referred_to_in_the_way_of_a_shell_is_refused(place: str, given: dict[str, str]) -> None:
+    config = STTConfig("openai", api_key=None if given else "${SPEECH_KEY}", metadata=given)
+    with pytest.raises(ConfigurationError, match=r"write \$\{env:SPEECH_KEY\}$") as raised:
+        _ = config.key
+    assert raised.value.key == place
+
+
 def test_the_same_key_in_both_places_is_fine() -> None:
     assert STTConfig("openai", api_key=KEY, metadata={"api_key": KEY}).key == KEY
 

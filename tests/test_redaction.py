@@ -10,6 +10,7 @@ import pytest
 from agents.providers.redaction import (
     Secret,
     is_secret_name,
+    misspelt_reference,
     redact,
     resolve_environment,
     safe_url,
@@ -154,6 +155,33 @@ class TestUrl:
 
     def test_a_malformed_url_holds_none(self) -> None:
         assert secrets_in_url("http://[::1/?key=abc") == ()
+
+
+class TestMisspeltReference:
+    @pytest.mark.parametrize(
+        ("text", "meant"),
+        [
+            ("${SPEECH_KEY}", "${env:SPEECH_KEY}"),
+            (" ${speech_key} ", "${env:speech_key}"),
+            ("Bearer ${SPEECH_KEY}", "${env:SPEECH_KEY}"),
+            ("$SPEECH_KEY", "${env:SPEECH_KEY}"),
+            ("Token $SPEECH_KEY", "${env:SPEECH_KEY}"),
+            ("$env:SPEECH_KEY", "${env:SPEECH_KEY}"),
+            ("${ENV:SPEECH_KEY}", "${env:SPEECH_KEY}"),
+            ("${env: SPEECH_KEY }", "${env:SPEECH_KEY}"),
+            ("${env:speech-key}", "${env:NAME}"),
+            ("$HUNTER2", "${env:NAME}"),  # not set: it may be the key itself, which nobody may see
+        ],
+    )
+    def test_what_is_meant_is_told(self, text: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SPEECH_KEY", "x")
+        assert misspelt_reference(text) == meant
+
+    @pytest.mark.parametrize(
+        "text", ["", "$", "$4711", "a$KEY", "$2b$12$abc", "${KEY}x", "$key", "pa$$WORD", "${}"]
+    )
+    def test_a_dollar_sign_elsewhere_is_none(self, text: str) -> None:
+        assert misspelt_reference(text) == ""
 
 
 def test_a_credential_is_found_behind_its_scheme() -> None:

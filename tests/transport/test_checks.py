@@ -54,6 +54,19 @@ class TestKey:
             secret_key(value)
         assert "4711" not in str(caught.value)
 
+    @pytest.mark.parametrize("value", ["${SPEECH_KEY}", "Bearer ${SPEECH_KEY}"])
+    def test_a_reference_in_the_way_of_a_shell_is_refused(self, value: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^token .* write \$\{env:SPEECH_KEY\}$"):
+            secret_key(value, setting="token")
+
+    def test_a_variable_that_holds_a_reference_is_refused_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MY_KEY", "${OTHER_KEY}")
+        with pytest.raises(ConfigurationError, match="OTHER_KEY"):
+            secret_key("${env:MY_KEY}")
+
+    def test_a_dollar_sign_in_a_key_is_no_reference(self) -> None:
+        assert secret_key("pa$$WORD") == Secret("pa$$WORD")
+
     def test_another_type_is_refused_without_its_value(self) -> None:
         with pytest.raises(ConfigurationError, match="must be a string, not bytes"):
             secret_key(b"key-4711")  # type: ignore[arg-type]
@@ -183,6 +196,10 @@ class TestHeaders:
     def test_a_line_break_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="header 'X' holds a line break"):
             check_headers({"X": "a\r\nB: c"})
+
+    def test_a_reference_in_the_way_of_a_shell_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"^header 'X-Key' .* write \$\{env:SPEECH_KEY\}$"):
+            check_headers({"X-Key": "${SPEECH_KEY}"})
 
     @pytest.mark.parametrize("headers", ["X: y", ["X: y"], {"X"}])
     def test_what_is_no_mapping_is_refused_without_its_value(self, headers: Any) -> None:

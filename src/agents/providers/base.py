@@ -14,7 +14,16 @@ from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from .redaction import MASK, Secret, is_secret_name, redact, resolve_environment, safe_url, secrets_in_url
+from .redaction import (
+    MASK,
+    Secret,
+    is_secret_name,
+    misspelt_reference,
+    redact,
+    resolve_environment,
+    safe_url,
+    secrets_in_url,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -116,14 +125,19 @@ class ProviderConfig:
         """The credential from either place, in plain, with ``${env:NAME}`` resolved; ``None`` when there is none.
 
         Raises:
-            ConfigurationError: the environment variable is not set.
+            ConfigurationError: the environment variable is not set, or is referred to in another way.
         """
         found, place = self.api_key, "api_key"
         if found is None:
             found, place = self.metadata.get("api_key"), "metadata.api_key"
         if isinstance(found, Secret):
             found = found.reveal()
-        return _resolved(found, place) if found else None
+        key = _resolved(found, place) if found else None
+        if key and (meant := misspelt_reference(key)):
+            raise ConfigurationError(
+                f"{place} is sent as it stands, and looks like the name of a variable: write {meant}", key=place
+            )
+        return key
 
     def resolved(self) -> Self:
         """This configuration with every ``${env:NAME}`` in it replaced by that environment variable.

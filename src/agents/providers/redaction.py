@@ -14,6 +14,7 @@ __all__ = [
     "MASK",
     "Secret",
     "is_secret_name",
+    "misspelt_reference",
     "redact",
     "resolve_environment",
     "safe_url",
@@ -25,6 +26,9 @@ __all__ = [
 MASK = "***"
 
 _ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+
+# What a shell would replace, alone or behind a scheme: "Bearer $KEY". Passwords hold dollar signs elsewhere.
+_SHELL_REFERENCE = re.compile(r"(?:\S+\s+)?(?:\$\{([^{}]+)\}|\$env:(\w+)|\$([A-Z_][A-Z0-9_]*))", re.ASCII)
 
 # Names under which services take a credential in a query string, a header or a body.
 _SECRET_NAME = re.compile(
@@ -94,6 +98,21 @@ def resolve_environment(text: str, environment: Mapping[str, str] | None = None)
         return source[name]
 
     return _ENVIRONMENT.sub(value_of, text)
+
+
+def misspelt_reference(text: str) -> str:
+    """How ``${env:NAME}`` is written that *text*, a credential, means by ``$NAME``, ``${NAME}`` and the like.
+
+    Empty where it means none. What might be the credential itself is not repeated.
+    """
+    match = _SHELL_REFERENCE.fullmatch(text.strip())
+    if match is None:
+        return ""
+    braced, powershell, bare = match.groups()
+    name = re.sub(r"^env:", "", braced or powershell or "", flags=re.IGNORECASE).strip()
+    if bare and bare in os.environ:
+        name = bare
+    return f"${{env:{name if re.fullmatch('[A-Za-z_][A-Za-z0-9_]*', name) else 'NAME'}}}"
 
 
 def is_secret_name(name: str) -> bool:

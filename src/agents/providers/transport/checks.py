@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..base import ConfigurationError
 from ..protocol import BatchProtocol, Settings, StreamingProtocol
-from ..redaction import MASK, Secret, resolve_environment, safe_url
+from ..redaction import MASK, Secret, misspelt_reference, resolve_environment, safe_url
 
 __all__ = [
     "MaskedHeaders",
@@ -35,7 +35,7 @@ def secret_key(api_key: str | Secret | None, *, setting: str = "api_key") -> Sec
     """The credential as it will be used, with ``${env:NAME}`` resolved.
 
     Raises:
-        ConfigurationError: the environment variable is not set.
+        ConfigurationError: the environment variable is not set, or is referred to in another way.
     """
     if api_key is None or isinstance(api_key, Secret):
         return api_key or None
@@ -49,6 +49,10 @@ def secret_key(api_key: str | Secret | None, *, setting: str = "api_key") -> Sec
         ) from None
     if "\n" in value or "\r" in value:
         raise ConfigurationError(f"{setting} holds a line break: it was probably copied with one")
+    if meant := misspelt_reference(value):
+        raise ConfigurationError(
+            f"{setting} is sent as it stands, and looks like the name of a variable: write {meant}"
+        )
     return Secret(value) if value else None
 
 
