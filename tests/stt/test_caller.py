@@ -121,6 +121,19 @@ async def test_options_that_never_stop_changing_cost_no_audio() -> None:
         assert bytes(server.connections[-1].audio) == ramp(1.0)
 
 
+async def test_several_may_wait_until_there_is_room() -> None:
+    async with VendorServer(answers, refuse=[503]) as server:
+        async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport, voxport.stream() as stream:
+            for frame in frames(ramp(5.0)):
+                stream.push_frame(frame)
+            waiting = [asyncio.create_task(stream.wait_for_room(2.0)) for _ in range(3)]
+            await asyncio.sleep(0)
+            waiting[1].cancel()
+            done, late = await asyncio.wait(waiting, timeout=5)
+            assert not late
+            assert [task.cancelled() for task in waiting] == [False, True, False]
+
+
 async def restless(connection: Connection) -> None:
     """Talks, breaks off and closes as it comes."""
     chance = random.Random(len(connection.request.headers))

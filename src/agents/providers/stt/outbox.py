@@ -301,9 +301,10 @@ class Outbox:
             self._progress.set()
 
     async def wait_for_progress(self) -> None:
-        """Wait until a chunk is sent."""
-        self._progress = asyncio.Event()
-        try:
-            await self._progress.wait()
-        finally:
+        """Wait until a chunk is sent. Several may wait."""
+        progress = self._progress
+        if progress is None or progress.is_set():
+            progress = self._progress = asyncio.Event()
+        await progress.wait()
+        if self._progress is progress:
             self._progress = None
