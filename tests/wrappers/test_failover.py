@@ -937,6 +937,21 @@ def test_options_reach_every_member_that_has_them() -> None:
         adapter.update_options(language="tlh")
 
 
+def test_options_pass_by_a_failover_inside_none_of_whose_members_has_them() -> None:
+    class Other(Scripted):
+        def update_options(self, *, eot: Any = NOT_GIVEN) -> None:  # type: ignore[override]
+            self.options["eot"] = eot
+
+    one, two, three, four = Scripted("one"), Scripted("two"), Other("three"), Other("four")
+    inside = MeteredSTTAdapter(FailoverSTTAdapter([one, two]), registry=CollectorRegistry())
+    FailoverSTTAdapter([inside, three]).update_options(eot=0.5)
+    assert three.options == {"eot": 0.5} and not one.options and not two.options
+    FailoverSTTAdapter([FailoverSTTAdapter([one, three]), four]).update_options(eot=0.7, keyterm=["x"])
+    assert one.options["keyterm"] == ["x"] and three.options == four.options == {"eot": 0.7}
+    with pytest.raises(TypeError, match="no member has the option mood"):
+        FailoverSTTAdapter([inside, four]).update_options(mood="bright")
+
+
 def test_hooks_reach_the_members_that_can_use_them(caplog: pytest.LogCaptureFixture) -> None:
     able, unable = Scripted("able", keyterms=True), Scripted("unable")
     able.capabilities.chat_context = True

@@ -61,5 +61,7 @@ def accepted_options(member: stt.STT[Any], options: dict[str, Any]) -> dict[str,
         return {}
     parameters = inspect.signature(update).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return dict(options)
+        inside = getattr(member, "members", ())  # a failover of its own takes what one of its members has
+        taken = [accepted_options(each, options) for each in inside if isinstance(each, stt.STT)]
+        return {name: value for each in taken for name, value in each.items()} if taken else dict(options)
     return {name: value for name, value in options.items() if name in parameters}
