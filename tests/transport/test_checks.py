@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from agents.providers.base import ConfigurationError
 from agents.providers.protocol import Settings
 from agents.providers.redaction import Secret
 from agents.providers.transport.checks import (
+    MaskedHeaders,
     check_choice,
     check_headers,
     check_mapping,
@@ -226,3 +230,26 @@ class TestMappingsAndNames:
     def test_a_name_is_a_text(self) -> None:
         with pytest.raises(ConfigurationError, match="voice must be a text, not int"):
             check_name(5, setting="voice")  # type: ignore[arg-type]
+
+
+class TestHeadersThatDoNotPrint:
+    @pytest.mark.parametrize(
+        "made",
+        [
+            lambda headers: headers,
+            lambda headers: headers.copy(),
+            copy.copy,
+            copy.deepcopy,
+            lambda headers: headers | {"X-More": "more-secret"},
+            lambda headers: {"X-More": "more-secret"} | headers,
+        ],
+        ids=["themselves", "copy()", "copy", "deepcopy", "and more", "more and they"],
+    )
+    def test_neither_do_their_copies(self, made: Callable[[Any], Any]) -> None:
+        headers = made(MaskedHeaders({"X-Tenant": "tenant-secret"}))
+        assert headers["X-Tenant"] == "tenant-secret"
+        assert "secret" not in f"{headers} {headers!r} {[headers]}" and "X-Tenant" in repr(headers)
+
+    def test_they_are_not_pickled(self) -> None:
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(MaskedHeaders({"X-Tenant": "tenant-secret"}))

@@ -211,9 +211,27 @@ def positive_seconds(value: float, *, setting: str) -> float:
 
 
 class MaskedHeaders(dict[str, str]):
-    """Headers that do not print what they hold, since that may be credentials."""
+    """Headers that do not print what they hold, since that may be credentials. Nor do their copies, and they are
+    not pickled."""
 
     def __repr__(self) -> str:
         return repr(dict.fromkeys(self, MASK))
 
     __str__ = __repr__
+
+    def copy(self) -> MaskedHeaders:
+        return MaskedHeaders(self)
+
+    def __or__(self, other: Mapping[str, str]) -> MaskedHeaders:  # type: ignore[override]
+        return MaskedHeaders({**self, **other})
+
+    def __ror__(self, other: Mapping[str, str]) -> MaskedHeaders:  # type: ignore[override]
+        return MaskedHeaders({**other, **self})
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object) -> MaskedHeaders:
+        return self.copy()
+
+    def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
+        raise TypeError("headers are not pickled, since they may hold credentials")
