@@ -378,6 +378,8 @@ class TestWithoutTimes:
         ear.assembler.connected(19.5)
         assert ear.hear(Final("kay")) == ["START", "FINAL kay", "END"], "what is left of a word"
         assert ear.hear(Final("nine ten eleven twelve")) == ["START", "FINAL twelve", "END"]
+        ear.assembler.connected(19.5)
+        assert ear.hear(Final("nine ten eleven twelve")) == [], "the same once more"
         ear.assembler.connected(20.5)
         assert ear.hear(Final("I see"), Final("how so"))
         assert ear.hear(Final("eleven")) == ["START", "FINAL eleven", "END"], "that is no repetition any more"

@@ -86,6 +86,7 @@ class TranscriptAssembler:
         # words of finals without times, and how much audio had been sent when they came
         self._unplaced: list[tuple[str, float]] = []
         self._said_before_drop: list[str] = []
+        self._let_go = False  # audio before its words were certain
         self._said_cut = 0  # in so many finals the beginning of that may be missing
 
     @property
@@ -102,12 +103,12 @@ class TranscriptAssembler:
         self._said_earlier = self._said
         self._request_id = request_id
         self._said_again_through = self._said_through if origin < self._said_through - _SAME_MOMENT else 0.0
-        let_go = origin > self.acknowledged + _SAME_MOMENT
+        self._let_go = self._let_go or origin > self.acknowledged + _SAME_MOMENT
         self.acknowledged = max(self.acknowledged, origin)
         # audio that is not kept any more is not said again either; which words it held is only roughly known
-        self._said_cut = _CUT_FINALS if let_go else 0
         self._unplaced = [(word, sent) for word, sent in self._unplaced if sent > origin]
         self._said_before_drop = [word for word, _ in self._unplaced]
+        self._said_cut = _CUT_FINALS if self._let_go else 0
 
     def skipped(self, connection: float, stream: float) -> None:
         """From *connection* seconds on, the connection carries audio from *stream* seconds: audio was lost."""
@@ -142,7 +143,7 @@ class TranscriptAssembler:
         """The vendor answered a flush that was sent at *position* seconds: all audio before is final."""
         if position > self.acknowledged:  # one that makes no audio final makes no words certain
             self.acknowledged = position
-            self._unplaced.clear()
+            self._certain()
             self._said_before_drop = []
         return self.release_end() if self._interim is None else []
 
@@ -257,7 +258,7 @@ class TranscriptAssembler:
         """Note which audio a final covers."""
         if end is not None:
             if end > self.acknowledged and not self._clock_faults:
-                self._unplaced.clear()  # words come in the order of the audio, so those before are final too
+                self._certain()  # words come in the order of the audio, so those before are final too
             self.acknowledged = max(self.acknowledged, end)
             self._said_before_drop = []  # this vendor's times tell what is new
             if text:
@@ -358,6 +359,11 @@ class TranscriptAssembler:
             return False
         self._clock_faults += 1
         return True
+
+    def _certain(self) -> None:
+        """No word so far will be said again."""
+        self._unplaced.clear()
+        self._let_go = False
 
     def _without_said_before_drop(
         self, text: str, words: Sequence[Word] | None
