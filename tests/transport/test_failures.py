@@ -215,5 +215,28 @@ def test_a_failed_connection_prints_its_failure() -> None:
 
 
 def test_a_remedy_is_added_where_there_is_one() -> None:
-    assert with_remedy("HTTP 500", 500) == "HTTP 500"
-    assert with_remedy("HTTP 401", 401) == "HTTP 401: check the API key"
+    assert with_remedy("HTTP 500", 500, SETTINGS) == "HTTP 500"
+    assert with_remedy("HTTP 401", 401, SETTINGS) == "HTTP 401: check the API key"
+
+
+@pytest.mark.parametrize("status", [401, 403, 4001, 4003, 4401, 4403])
+def test_where_no_key_was_sent_it_says_so_and_where_one_was_looked_for(status: int) -> None:
+    told = with_remedy("no", status, Settings("wss://host/", key_variables=("A_KEY", "B_KEY")))
+    assert "API key" in told and told.endswith(" (none was given, nor found in A_KEY or B_KEY)")
+    assert with_remedy("no", status, Settings("wss://host/")).endswith(" (none was given)")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings("wss://host/?token=abcdef"),
+        Settings("wss://host/", headers={"X-Api-Key": "abcdef"}),
+        Settings("wss://host/", options={"temporary_token": "abcdef"}),
+    ],
+)
+def test_a_credential_in_another_place_is_one(settings: Settings) -> None:
+    assert with_remedy("HTTP 401", 401, settings) == "HTTP 401: check the API key"
+
+
+def test_other_remedies_have_nothing_to_do_with_a_key() -> None:
+    assert with_remedy("HTTP 404", 404, Settings("wss://host/")) == "HTTP 404: check the URL and the model"

@@ -129,7 +129,8 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         self._protocol = chat_protocol(protocol, url, text_path=text_path)
         self.endpoint_url = full_url(url, protocol)
         self._host = host_of(url)
-        self._key = secret_key(api_key) or environment_key("OPENAI_API_KEY" if self._host == _OPENAI else None)
+        self._key_variables = ("OPENAI_API_KEY",) if self._host == _OPENAI else ()
+        self._key = secret_key(api_key) or environment_key(self._key_variables)
         self.headers = MaskedHeaders(check_headers(headers))
         check_url(url, setting="endpoint_url", schemes=schemes, has_key=self._carries_credentials())
         self._bearer = Secret(f"Bearer {self._key.reveal()}") if self._key else None
@@ -352,6 +353,7 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
                 **{k: v for k, v in self.headers.items() if k != "Authorization" or Secret(v) != self._bearer},
                 **(headers or {}),
             },
+            key_variables=self._key_variables,
         )
 
     def _carries_credentials(self) -> bool:

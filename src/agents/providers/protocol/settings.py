@@ -27,6 +27,7 @@ class Settings:
         keyterms: words and phrases to listen for.
         options: the vendor's own parameters.
         headers: additional HTTP headers of the user.
+        key_variables: the environment variables a key is looked for in when none is given.
     """
 
     url: str
@@ -40,6 +41,7 @@ class Settings:
     keyterms: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    key_variables: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shown: dict[str, object] = {

@@ -129,6 +129,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         self._default_model = found.default_model
         self._protocol = found.batch
         self._key = secret_key(api_key) or environment_key(found.key_environment)
+        self._key_variables = found.key_variables
         self.endpoint_url = endpoint_url
         self.language = check_name(language, setting="language")
         self.headers = MaskedHeaders(check_headers(headers))
@@ -391,6 +392,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
             options=options,
             # the protocol knows itself how its vendor wants the key
             headers={k: v for k, v in self.headers.items() if k != "Authorization" or Secret(v) != self._bearer},
+            key_variables=self._key_variables,
         )
 
     def _timeout(self, conn_options: APIConnectOptions) -> aiohttp.ClientTimeout:

@@ -111,6 +111,7 @@ class CustomWebSocketSTTAdapter(STTAdapter):
             sample_rate=sample_rate,
             options=check_mapping(options, setting="options"),
             headers=check_headers(headers),
+            key_variables=found.key_variables,
         )
         self._given_url = settings.url
         settings = located(found.streaming, settings, setting="ws_url")

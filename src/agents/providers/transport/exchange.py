@@ -265,7 +265,9 @@ def _refusal(response: HttpResponse, settings: Settings, judge: Judge | None) ->
     except _CANNOT_READ:  # a vendor's own reading of an error body that is not that vendor's
         failure = failure_of_response(response)
     reason = settings.redact(failure.message, limit=300)
-    failure.message = with_remedy(f"HTTP {response.status}" + (f" ({reason})" if reason else ""), response.status)
+    failure.message = with_remedy(
+        f"HTTP {response.status}" + (f" ({reason})" if reason else ""), response.status, settings
+    )
     if failure.status is None:
         failure.status = response.status
     if failure.retry_after is None:

@@ -17,7 +17,7 @@ from livekit.agents import APIConnectionError, APIError, APIStatusError, APITime
 
 from ..protocol import Failure, Settings, Verdict, judge_close, judge_status, retry_after_seconds
 from ..protocol.policy import remedy_for
-from ..redaction import safe_url
+from ..redaction import is_secret_name, safe_url, secrets_in_url
 
 __all__ = ["ConnectionFailed", "api_error", "failure_of_close", "failure_of_exception", "raise_bare"]
 
@@ -114,7 +114,10 @@ def failure_of_response_error(error: aiohttp.ClientResponseError, settings: Sett
     if isinstance(error, aiohttp.ContentTypeError):  # says only that the error page is no JSON
         text = f"HTTP {error.status}"
     return Failure(
-        with_remedy(text, error.status), judge_status(error.status), status=error.status, retry_after=retry_after
+        with_remedy(text, error.status, settings),
+        judge_status(error.status),
+        status=error.status,
+        retry_after=retry_after,
     )
 
 
@@ -134,7 +137,9 @@ def failure_of_handshake(
     text = f"the handshake was refused with HTTP {status}" + (
         f" ({settings.redact(reason, limit=200)})" if reason else ""
     )
-    return Failure(with_remedy(text, status), judge_status(status), status=status, retry_after=retry_after)
+    return Failure(
+        with_remedy(text, status, settings), judge_status(status), status=status, retry_after=retry_after
+    )
 
 
 def failure_of_close(
@@ -146,13 +151,21 @@ def failure_of_close(
         text = "the connection broke"
     else:
         text = f"the vendor closed the connection with code {code}" + (f" ({reason})" if reason else "")
-    return Failure(with_remedy(text, code), judge_close(code, table), status=code)
+    return Failure(with_remedy(text, code, settings), judge_close(code, table), status=code)
 
 
-def with_remedy(text: str, status: int | None) -> str:
-    """*text* and what to do about *status*."""
+def with_remedy(text: str, status: int | None, settings: Settings) -> str:
+    """*text* and what to do about *status*, which may come of *settings* without a credential."""
     remedy = remedy_for(status)
+    if "API key" in remedy and not _holds_credentials(settings):
+        names = " or ".join(settings.key_variables)
+        remedy += f" (none was given{f', nor found in {names}' if names else ''})"
     return f"{text}: {remedy}" if remedy else text
+
+
+def _holds_credentials(settings: Settings) -> bool:
+    named = any(map(is_secret_name, (*settings.headers, *settings.options)))
+    return bool(named or settings.api_key or secrets_in_url(settings.url))
 
 
 def api_error(failure: Failure, *, vendor: str, settings: Settings) -> APIError:

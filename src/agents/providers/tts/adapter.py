@@ -166,6 +166,7 @@ class TTSAdapter(tts.TTS[Any]):
             sample_rate=sample_rate,
             options=check_mapping(options, setting="options"),
             headers=checked,
+            key_variables=vendor.key_variables,
         )
         self._vendor = vendor
         self._protocol = protocol
