@@ -679,17 +679,23 @@ class TestData:
 # ------------------------------------------------------------------ whatever a vendor does
 
 TIMES = st.one_of(
-    st.none(), st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 9.0]), st.sampled_from([-1.0, math.nan, 1e6])
+    st.none(),
+    st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 9.0]),
+    st.integers(0, 5),
+    st.sampled_from([-1.0, math.nan, 1e6, True]),
 )
 TEXTS = st.sampled_from(["", " ", "one", "two", "one two", "three", "one two three"])
-WORD_LISTS = st.one_of(st.none(), st.lists(st.builds(Word, st.just("w"), TIMES, TIMES), max_size=2))
+WORDS = st.lists(st.builds(Word, st.just("w"), TIMES, TIMES), max_size=3)
+WORD_LISTS = st.one_of(st.none(), WORDS, WORDS.map(lambda words: _lazy(words) if words else words))
+SPEAKERS = st.sampled_from([None, "A", "B"])
 EVENTS = st.one_of(
-    st.builds(Partial, TEXTS, TIMES, TIMES, words=WORD_LISTS, stable=st.booleans()),
+    st.builds(Partial, TEXTS, TIMES, TIMES, speaker=SPEAKERS, words=WORD_LISTS, stable=st.booleans()),
     st.builds(
         Final,
         TEXTS,
         TIMES,
         TIMES,
+        speaker=SPEAKERS,
         words=WORD_LISTS,
         segment_id=st.sampled_from([None, None, "a", "b", "c"]),
         ends_utterance=st.booleans(),
@@ -699,14 +705,13 @@ EVENTS = st.one_of(
     st.tuples(st.just("connected"), st.sampled_from([0.0, 1.0, 2.0, 5.0])),
     st.tuples(st.just("flushed"), st.sampled_from([0.0, 1.0, 2.0, 5.0])),
     st.tuples(st.just("skipped"), st.sampled_from([1.0, 2.0])),
+    st.tuples(st.just("sent"), st.sampled_from([0.25, 1.0, 2.0])),
     st.tuples(st.just("release")),
 )
 
 
-@settings(max_examples=600, deadline=None)
-@given(st.lists(EVENTS, max_size=25), st.sampled_from([None, True, False]))
-def test_the_order_holds_whatever_the_vendor_says(script: list[Any], announces_end: bool | None) -> None:
-    ear = Ear(sent=5.0, announces_end=announces_end)
+def _play(ear: Ear, script: list[Any]) -> None:
+    """Let all of it happen, to the end of the stream."""
     assembler = ear.assembler
     acknowledged = 0.0
     skips = 0.0
@@ -714,10 +719,12 @@ def test_the_order_holds_whatever_the_vendor_says(script: list[Any], announces_e
         if not isinstance(event, tuple):
             ear.note(assembler.accept(event, ear.sent))
         elif event[0] == "connected":
-            assembler.connected(max(event[1], assembler.acknowledged))
+            assembler.connected(max(min(event[1], ear.sent), assembler.acknowledged))
             skips = 0.0
         elif event[0] == "flushed":
-            ear.note(assembler.flushed(event[1]))
+            ear.note(assembler.flushed(min(event[1], ear.sent)))
+        elif event[0] == "sent":
+            ear.sent += event[1]
         elif event[0] == "skipped":
             skips += 1.0
             assembler.skipped(skips, skips + event[1])
@@ -727,8 +734,16 @@ def test_the_order_holds_whatever_the_vendor_says(script: list[Any], announces_e
         acknowledged = assembler.acknowledged
         assert assembler.speaking or not assembler.end_held
     ear.note(assembler.finish())
-    assert not assembler.speaking
+    assert not (assembler.speaking or assembler.end_held or assembler.owes_text)
 
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(EVENTS, max_size=25), st.sampled_from([None, True, False]), st.sampled_from([0.0, 5.0]))
+def test_the_order_holds_whatever_the_vendor_says(
+    script: list[Any], announces_end: bool | None, sent: float
+) -> None:
+    ear = Ear(sent=sent, announces_end=announces_end)
+    _play(ear, script)
     speaking = False
     interim = ""
     final_through = 0.0
@@ -745,6 +760,10 @@ def test_the_order_holds_whatever_the_vendor_says(script: list[Any], announces_e
         (data,) = event.alternatives
         assert 0 <= data.start_time <= ear.sent
         assert 0 <= data.end_time <= ear.sent
+        assert data.start_time <= data.end_time or not data.end_time
+        for word in data.words or ():
+            times = [time for time in (word.start_time, word.end_time) if time is not NOT_GIVEN]
+            assert times == sorted(times) and all(0 <= time <= ear.sent for time in times)
         if event.type is FINAL:
             assert data.text.strip(), "a final without text"
             interim = ""
@@ -756,6 +775,35 @@ def test_the_order_holds_whatever_the_vendor_says(script: list[Any], announces_e
                 assert data.end_time > final_through, "an interim about audio that is final"
     assert not speaking
     assert not interim, "an interim is left that nobody committed"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        EVENTS.filter(lambda event: event[0] != "connected" if isinstance(event, tuple) else True), max_size=25
+    ),
+    st.sampled_from([None, True, False]),
+)
+def test_every_final_with_new_words_is_said_whatever_else_the_vendor_says(
+    script: list[Any], announces_end: bool | None
+) -> None:
+    """On one connection only a name that was there before makes a repetition of it."""
+    expected, names = [], {None}
+    for number, event in enumerate(script):
+        if isinstance(event, (Partial, Final)) and event.text.strip():
+            event.text = f"word{number}"
+        if (
+            isinstance(event, Final)
+            and event.text.strip()
+            and (event.segment_id is None or event.segment_id not in names)
+        ):
+            names.add(event.segment_id)
+            expected.append(event.text)
+    ear = Ear(sent=5.0, announces_end=announces_end)
+    _play(ear, script)
+    finals = [event.alternatives[0].text for event in ear.events if event.type is FINAL]
+    assert finals[: len(expected)] == expected
+    assert len(finals) <= len(expected) + 1, "but for the last interim, which counts"
 
 
 UTTERANCES = st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4), min_size=1, max_size=6)
