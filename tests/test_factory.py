@@ -423,6 +423,26 @@ async def test_a_profile_beside_the_file_is_used(tmp_path: Path) -> None:
             ':4: in stt: ws_url must start with "ws://" or "wss://"',
         ),
         (
+            "stt:\n  provider: deepgram\n  metadata:\n    options:\n      numerals: true\n      mdel: x\n",
+            ":6: in stt: Deepgram has no option 'mdel' for streaming: ",
+        ),
+        (
+            "stt: {provider: deepgram, api_key: key, metadata: {\n options: {\n  numerals: 3}}}\n",
+            ":3: in stt: Deepgram: option 'numerals' must be boolean, not int",
+        ),
+        (
+            "tts:\n  provider: elevenlabs\n  api_key: key\n  metadata:\n    options:\n\n      sped: 1\n",
+            ":7: in tts: ElevenLabs has no option 'sped' for streaming_synthesis: ",
+        ),
+        (
+            "llm:\n  provider: custom_http\n  metadata: {endpoint_url: 'https://x/', options: {\n    model: x}}\n",
+            ":4: in llm: options holds 'model', which the adapter sets itself: give model",
+        ),
+        (
+            "stt:\n  provider: aws\n  api_key: none\n  metadata: {options: {region: eu-west-1}}\n",
+            ":3: in stt: api_key for AWS must be ",
+        ),
+        (
             "tts:\n  provider: openai\n  metadata:\n    baseurl: x\n",
             ":4: in tts: metadata['baseurl'] is not a setting of livekit.plugins.openai.TTS: ",
         ),

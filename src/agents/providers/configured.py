@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, Union
 
@@ -147,13 +148,8 @@ def build_adapter(
             key="metadata",
         )
     construct: Callable[..., _Adapter] = adapter
-    try:
+    with _naming_the_setting(config):
         return construct(url, api_key=config.key, **own, **settings)
-    except ConfigurationError as error:
-        name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
-        if error.key is None and name in config.metadata:
-            error.key = f"metadata.{name}"
-        raise
 
 
 def build_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
@@ -168,12 +164,21 @@ def build_llm(config: LLMConfig) -> CustomHTTPLLMAdapter:
             "metadata['endpoint_url'] is missing: give the URL of the service, like \"https://host/v1\"",
             key="metadata",
         )
-    try:
+    with _naming_the_setting(config):
         return CustomHTTPLLMAdapter(url, api_key=config.key, model=config.model, **settings)
+
+
+@contextmanager
+def _naming_the_setting(config: ProviderConfig) -> Iterator[None]:
+    """Inside, an adapter's error about a parameter of its own gets the ``key`` this has in *config*."""
+    try:
+        yield
     except ConfigurationError as error:
-        name = str(error).partition(" ")[0]  # adapters begin with the setting they complain about
-        if error.key is None and name in config.metadata:
-            error.key = f"metadata.{name}"
+        place = error.key or str(error).partition(" ")[0]  # adapters begin with the setting they complain about
+        if place.partition(".")[0] in config.metadata:
+            error.key = f"metadata.{place}"
+        elif place in ("api_key", "language", "model", "voice"):
+            error.key = place
         raise
 
 

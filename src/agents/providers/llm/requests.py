@@ -73,7 +73,9 @@ class _JsonChat(ChatProtocol):
             ("model", ": give model"),
         ):
             if name in settings.options:
-                raise ConfigurationError(f"options holds {name!r}, which the adapter sets itself{instead}")
+                raise ConfigurationError(
+                    f"options holds {name!r}, which the adapter sets itself{instead}", key=f"options.{name}"
+                )
         try:
             json.dumps(dict(settings.options), allow_nan=False)
         except (TypeError, ValueError) as error:

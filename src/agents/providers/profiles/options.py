@@ -81,13 +81,14 @@ def check_options(profile: Profile, service: Service, given: Mapping[str, Any]) 
         option = declared.get(name)
         if option is None:
             if not profile.open_options:
-                raise ConfigurationError(unknown_option(profile, service, name))
+                raise ConfigurationError(unknown_option(profile, service, name), key=f"options.{name}")
         elif option.used_by not in ("both", service):
             raise ConfigurationError(
-                f"{profile.title}: option {name!r} is for {option.used_by}, not for {service}: leave it out"
+                f"{profile.title}: option {name!r} is for {option.used_by}, not for {service}: leave it out",
+                key=f"options.{name}",
             )
         elif value is not None and (problem := option_problem(option, value)):
-            raise ConfigurationError(f"{profile.title}: option {name!r} {problem}")
+            raise ConfigurationError(f"{profile.title}: option {name!r} {problem}", key=f"options.{name}")
 
 
 def unknown_option(profile: Profile, service: Service, name: str) -> str:

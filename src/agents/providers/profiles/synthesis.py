@@ -121,7 +121,8 @@ def check_speech(profile: Profile, service: Service, auth: Auth | None, settings
             hint = f": {', '.join(known[:8])} …" if known else ""
             raise ConfigurationError(f"{profile.title} needs a {name}: pass {name}{hint}")
     if scope.undeclared and "options" not in named:
-        raise ConfigurationError(unknown_option(profile, service, next(iter(scope.undeclared))))
+        name = next(iter(scope.undeclared))
+        raise ConfigurationError(unknown_option(profile, service, name), key=f"options.{name}")
     if settings.voice and not named & {"voice", "voice_or_model"}:
         raise ConfigurationError(f"{profile.title} has no voices to choose from: leave voice out")
 

@@ -84,7 +84,9 @@ class AssemblyAIStreaming(ProfileStreaming):
         super().check(settings)
         for name, limit in (("agent_context", 1750), ("prompt", 1750)):  # longer ones end the session
             if len(settings.options.get(name) or "") > limit:
-                raise ConfigurationError(f"AssemblyAI: option {name!r} must be at most {limit} characters")
+                raise ConfigurationError(
+                    f"AssemblyAI: option {name!r} must be at most {limit} characters", key=f"options.{name}"
+                )
 
     def connect(self, settings: Settings) -> ConnectRequest:
         return super().connect(complete(settings))
