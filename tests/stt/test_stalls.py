@@ -40,12 +40,12 @@ async def test_a_keepalive_is_no_sign_that_audio_goes_out() -> None:
     async def reads_nothing(c: Connection) -> None:
         await c.hang()
 
-    vendor = KeepsAlive(stall_seconds=0.4, keepalive_seconds=0.1, heartbeat_seconds=None)
+    vendor = KeepsAlive(stall_seconds=0.25, keepalive_seconds=0.05, heartbeat_seconds=None)
     async with VendorServer(reads_nothing, answers) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport, voxport.stream() as stream:
             errors: list[Any] = []
             voxport.on("error", errors.append)
-            for frame in frames(ramp(600.0), ms=1000):
+            for frame in frames(ramp(300.0), ms=1000):
                 stream.push_frame(frame)
             stream.end_input()
             assert texts([event async for event in stream]) == ["hello"]
@@ -54,13 +54,13 @@ async def test_a_keepalive_is_no_sign_that_audio_goes_out() -> None:
 
 async def test_speech_after_a_long_silence_has_time_to_be_answered() -> None:
     """Vendors without interims say nothing until the utterance is over, and nothing about silence."""
-    vendor = Tuned(stall_seconds=0.8, heartbeat_seconds=None)
+    vendor = Tuned(stall_seconds=0.6, heartbeat_seconds=None)
     async with VendorServer(answers, answers) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport, voxport.stream() as stream:
-            await push_for(1.0, stream, SILENCE)
+            await push_for(0.7, stream, SILENCE)
             for frame in frames(ramp(1.5)):  # the words of a moment, as a busy event loop brings them
                 stream.push_frame(frame)
-            await push_for(0.3, stream, ramp(0.05))
+            await push_for(0.2, stream, ramp(0.05))
             stream.end_input()
             assert texts([event async for event in stream]) == ["hello"]
         assert voxport.stats.transient_failures == 0
@@ -78,13 +78,13 @@ async def test_a_noise_that_was_taken_for_speech_is_asked_about_once() -> None:
             if kind == "flush":
                 await c.final("hello", start=0.0, end=c.seconds)
 
-    vendor = Tuned(stall_seconds=0.15, heartbeat_seconds=None)
+    vendor = Tuned(stall_seconds=0.1, heartbeat_seconds=None)
     options = APIConnectOptions(max_retry=1)
     async with VendorServer(takes_a_noise_for_speech) as server:
         adapter = CustomWebSocketSTTAdapter(server.url, vendor=vendor, on_failure="raise")
         async with adapter as voxport, voxport.stream(conn_options=options) as stream:
             stream.push_frame(frames(ramp(0.05))[0])
-            await push_for(0.8, stream, SILENCE)
+            await push_for(0.6, stream, SILENCE)
             assert voxport.stats.transient_failures == 1
             await push_for(0.1, stream, ramp(0.05))
             stream.flush()
@@ -143,7 +143,7 @@ async def test_a_drop_while_the_socket_is_full_loses_nothing() -> None:
 
     async with VendorServer(reads_nothing, answers) as server:
         async with CustomWebSocketSTTAdapter(server.url, vendor=Tuned()) as voxport, voxport.stream() as stream:
-            audio, pushed = ramp(600.0), 0
+            audio, pushed = ramp(300.0), 0
             for frame in frames(audio, ms=1000):
                 stream.push_frame(frame)
                 pushed += len(frame.data) * 2
