@@ -13,29 +13,22 @@ from livekit.agents.language import LanguageCode
 from livekit.agents.stt import RecognitionUsage, SpeechData, SpeechEvent, SpeechEventType
 
 from .events import Event, Final, LazyWords, Partial, Segment, SpeechEnded, SpeechStarted, Usage, Word
-from .repetition import repeated_prefix, tokens, without_overlap
+from .repetition import tokens
 from .timing import WithWords, placed, placed_span
+from .unplaced import UnplacedWords
 
 __all__ = ["TranscriptAssembler"]
 
 _SAME_MOMENT = 0.001
 """Seconds: times closer than this are the same."""
 
-
-_UNPLACED_WORDS = 300
-"""So many words without times are remembered for the next connection: two minutes of speech."""
-
-_CUT_FINALS = 2
-"""After audio was let go, so many finals may begin anywhere in what was said: the first may be half a word."""
-
 _CLOCK_FAULTS = 2
 """After so many finals with new words at times that were before, the vendor's times are not believed any more."""
-
 
 _LEFT_OPEN = 2
 """A vendor that began so many utterances anew without the end of the one before says no ends."""
 
-_Said = tuple[float, float, str, "str | None"]
+_Said = tuple[float, float, str, str | None]
 """Start, end, text and speaker of a final."""
 
 
@@ -83,11 +76,7 @@ class TranscriptAssembler:
         self._segment_ids: list[str] = []
         # where the clock of the connection stands on that of the stream: (connection, stream) seconds
         self._anchors: list[tuple[float, float]] = [(0.0, 0.0)]
-        # words of finals without times, and how much audio had been sent when they came
-        self._unplaced: list[tuple[str, float]] = []
-        self._said_before_drop: list[str] = []
-        self._let_go = False  # audio before its words were certain
-        self._said_cut = 0  # in so many finals the beginning of that may be missing
+        self._unplaced = UnplacedWords()
 
     @property
     def owes_text(self) -> bool:
@@ -103,12 +92,8 @@ class TranscriptAssembler:
         self._said_earlier = self._said
         self._request_id = request_id
         self._said_again_through = self._said_through if origin < self._said_through - _SAME_MOMENT else 0.0
-        self._let_go = self._let_go or origin > self.acknowledged + _SAME_MOMENT
+        self._unplaced.reconnected(origin, let_go=origin > self.acknowledged + _SAME_MOMENT)
         self.acknowledged = max(self.acknowledged, origin)
-        # audio that is not kept any more is not said again either; which words it held is only roughly known
-        self._unplaced = [(word, sent) for word, sent in self._unplaced if sent > origin]
-        self._said_before_drop = [word for word, _ in self._unplaced]
-        self._said_cut = _CUT_FINALS if self._let_go else 0
 
     def skipped(self, connection: float, stream: float) -> None:
         """From *connection* seconds on, the connection carries audio from *stream* seconds: audio was lost."""
@@ -143,8 +128,8 @@ class TranscriptAssembler:
         """The vendor answered a flush that was sent at *position* seconds: all audio before is final."""
         if position > self.acknowledged:  # one that makes no audio final makes no words certain
             self.acknowledged = position
-            self._certain()
-            self._said_before_drop = []
+            self._unplaced.certain()
+            self._unplaced.again = []
         return self.release_end() if self._interim is None else []
 
     def release_end(self) -> list[SpeechEvent]:
@@ -189,10 +174,8 @@ class TranscriptAssembler:
                 return []  # about audio that is final already
             start = end = None  # said of such a vendor, that tells nothing
         text, words = partial.text.strip(), partial.words
-        if text and self._said_before_drop:
-            fresh, met = repeated_prefix(self._said_before_drop, text, cut=self._said_cut > 0)
-            if not met:
-                fresh = without_overlap(self._said_before_drop, text)
+        if text and self._unplaced.again:
+            fresh = self._unplaced.new_in_interim(text)
             if not fresh:
                 return []
             text, words = fresh, _words_of(fresh, text, words)
@@ -229,8 +212,9 @@ class TranscriptAssembler:
         if text and end is not None and self._was_before(final, start, end):
             start = end = None
         self.final_through = end
-        if text and self._said_before_drop:
-            text, words = self._without_said_before_drop(text, words)
+        if text and self._unplaced.again:
+            fresh = self._unplaced.new_in_final(text)
+            text, words = fresh, _words_of(fresh, text, words)
         self._place(text, final.speaker, start, end, sent)
         late = self._final_is_late and not self.speaking
         if text:
@@ -258,9 +242,9 @@ class TranscriptAssembler:
         """Note which audio a final covers."""
         if end is not None:
             if end > self.acknowledged and not self._clock_faults:
-                self._certain()  # words come in the order of the audio, so those before are final too
+                self._unplaced.certain()  # words come in the order of the audio, so those before are final too
             self.acknowledged = max(self.acknowledged, end)
-            self._said_before_drop = []  # this vendor's times tell what is new
+            self._unplaced.again = []  # this vendor's times tell what is new
             if text:
                 self.gives_times = True
                 self._said_through = max(self._said_through, end)
@@ -268,11 +252,11 @@ class TranscriptAssembler:
                 self._said = [*self._said[-31:], said]
         elif text:
             self.gives_times = False
-            self._unplaced = [*self._unplaced, *((word, sent) for word in tokens(text))][-_UNPLACED_WORDS:]
+            self._unplaced.add(text, sent)
 
     def _started(self, event: SpeechStarted, sent: float) -> list[SpeechEvent]:
         self._end_is_stale = False
-        if self._said_before_drop:
+        if self._unplaced.again:
             return []  # the beginning of something that was said; what is new begins with its text
         out = self.release_end()
         if self.speaking and not self.owes_text and not self._end_heard:
@@ -290,7 +274,7 @@ class TranscriptAssembler:
         self._announces_end = self._end_heard = True
         self._left_open = 0
         stale, self._end_is_stale = self._end_is_stale, False
-        if stale or self._said_before_drop:
+        if stale or self._unplaced.again:
             return []  # the end of something that was said, and so was its end
         return self._ended()
 
@@ -359,21 +343,6 @@ class TranscriptAssembler:
             return False
         self._clock_faults += 1
         return True
-
-    def _certain(self) -> None:
-        """No word so far will be said again."""
-        self._unplaced.clear()
-        self._let_go = False
-
-    def _without_said_before_drop(
-        self, text: str, words: Sequence[Word] | None
-    ) -> tuple[str, Sequence[Word] | None]:
-        fresh, met = repeated_prefix(self._said_before_drop, text, cut=self._said_cut > 0)
-        self._said_cut = 0 if met else max(self._said_cut - 1, 0)
-        # what is not said again now will not be later: the order of the audio is the order of the words
-        if met or not self._said_cut:
-            self._said_before_drop = self._said_before_drop[met:] if met else []
-        return fresh, _words_of(fresh, text, words)
 
     def _data(self, segment: Segment, text: str, start: float | None, end: float | None) -> WithWords:
         language = self._language
