@@ -15,7 +15,7 @@ from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from vendor_server import RATE, Connection, Tuned, VendorServer, events_until, frames, kinds, ramp, texts
 
-from agents.providers.protocol import Failure, Verdict, Wait
+from agents.providers.protocol import AudioForm, Failure, Verdict, Wait
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 from agents.providers.stt.websocket import WebSocketSpeechStream
 
@@ -65,6 +65,36 @@ async def test_audio_no_final_covers_is_sent_again_from_the_very_sample() -> Non
         assert texts(events) == ["hello"]
         assert voxport.stats.reconnects == 1
         assert voxport.stats.dropped_seconds == 0
+
+
+async def test_audio_is_sent_again_no_faster_than_the_vendor_takes_it() -> None:
+    """One second at once, and then at the pace of the profile; a flush stays in its place."""
+    took = []
+
+    async def breaks(connection: Connection) -> None:
+        await connection.receive_seconds(2.5)
+        connection.abort()
+
+    async def keeps_time(connection: Connection) -> None:
+        began = time.monotonic()
+        await connection.receive_seconds(2.5)
+        took.append(time.monotonic() - began)
+        assert connection.controls == []
+        await answer_all(connection)
+
+    form = AudioForm(replay_pace=10.0)
+    async with VendorServer(breaks, keeps_time) as server, adapter(server, traits={"audio": form}) as voxport:
+        async with voxport.stream() as stream:
+            push(stream, ramp(2.5))
+            while not server.connections or server.connections[0].seconds < 2.5:
+                await asyncio.sleep(0.005)
+            stream.flush()
+            push(stream, ramp(0.5, start=5 * RATE // 2))
+            stream.end_input()
+            assert texts(await rest_of(stream)) == ["hello"]
+    assert bytes(server.connections[1].audio) == ramp(3.0)
+    assert server.connections[1].controls[0] == "flush"
+    assert took[0] > 0.1
 
 
 async def test_a_final_that_comes_twice_is_said_once() -> None:
