@@ -106,6 +106,26 @@ def test_a_sound_profile_has_no_problems() -> None:
         ("title: Acme", "title: Acme\nkey_environment: [A_KEY, B_KEY]", 0, ""),
         ("title: Acme", "title: Acme\nkey_environment: []", 3, "key_environment"),
         ("title: Acme", "title: Acme\nkey_environment: 5", 3, "key_environment"),
+        ("  results:", "  connection: {ready_wait: yes please}\n  results:", 7, "ready_wait: takes true or false"),
+        ("  results:", "  connection: {ready_wait: 2.5}\n  results:", 7, "ready_wait: takes true or false"),
+        ("  results:", "  capabilities: {keyterms: [a]}\n  results:", 7, "keyterms: takes true or false"),
+        ("  results:", "  audio: {rates: [high]}\n  results:", 7, "rates[0]: takes a whole number"),
+        ("  results:", "  audio: {rates: [1.5]}\n  results:", 7, "rates[0]: takes a whole number"),
+        ("  results:", "  audio: {replay_pace: fast}\n  results:", 7, "replay_pace: takes a number"),
+        ("  results:", "  audio: {replay_pace: 0}\n  results:", 7, "replay_pace: must be more than 0"),
+        ("title: Acme", "title: 5", 2, "title: takes a text"),
+        ("  query:", "  url: wss://acme.test/x\n  query:", 0, ""),
+        ("  query:", '  url: "wss://{region}.acme.test/x"\n  query:', 0, ""),
+        (
+            "  query:",
+            "  url: https://acme.test/x\n  query:",
+            6,
+            'must begin with ws:// or wss://; did you mean "wss://',
+        ),
+        ("  query:", "  url: localhost:80/x\n  query:", 6, "streaming.url: must begin with ws:// or wss://"),
+        ("  query:", '  connect: "https://acme.test/${model}"\n  query:', 0, ""),
+        ("  query:", '  connect: "ftp://acme.test/${model}"\n  query:', 6, "must begin with ws:// or wss://"),
+        ("  query:", '  prepare: [{url: "wss://acme.test/x"}]\n  query:', 6, 'did you mean "https://'),
     ],
 )
 def test_a_problem_says_where_it_is_and_what_to_do(old: str, new: str, line: int, says: str) -> None:
@@ -196,12 +216,36 @@ batch:
         ("body_option: form", "body: {raw: wav}\n      body_option: form", 7, "never used beside bodies"),
         ("text: text", "text: text, speaker_format: S", 11, "must hold {} once"),
         ("wav: {raw: wav}", "wav: {raw: wav, multipart: []}", 9, "exactly one of"),
+        (
+            "${audio}",
+            "${uuid}",
+            6,
+            "sends no audio: give a body with raw, a part of a form with audio, or ${audio}",
+        ),
+        ("wav: {raw: wav}", "wav: {multipart: [{name: a, audio: wav}]}", 0, ""),
+        ("wav: {raw: wav}", 'wav: {multipart: [{name: a, value: "${audio}"}]}', 6, "sends no audio"),
+        ("${audio}", '${uuid}"}}\n    - body: {json: {sound: "${audio}', 0, ""),
+        ("  steps:", "  url: http://localhost/x\n  steps:", 0, ""),
+        (
+            "  steps:",
+            "  url: ws://localhost/x\n  steps:",
+            6,
+            'must begin with http:// or https://; did you mean "http://',
+        ),
+        ("- body_option", "- url: wss://acme.test/x\n      body_option", 7, 'did you mean "https://'),
     ],
 )
 def test_problems_of_batch_profiles(old: str, new: str, line: int, says: str) -> None:
     assert problems(BATCH) == []
     found = problems(BATCH.replace(old, new, 1))
+    if not line:
+        assert found == []
+        return
     assert any(at == line and says in text for at, text in found), found
+
+
+def test_a_module_beside_the_profile_may_bring_the_audio() -> None:
+    assert problems(BATCH.replace("${audio}", "${uuid}").replace("goes: nowhere", "goes: code")) == []
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words", "{? [a] : b}", "name: acme\ntitle: Acme\n"])

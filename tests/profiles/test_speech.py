@@ -308,6 +308,8 @@ def test_audio_that_is_not_base64_is_a_protocol_error() -> None:
         (HTTP.replace("{json:", "{jsn:"), 5, "unknown key"),
         (HTTP + "  method: GET\n", 5, "is nothing a GET has"),
         (HTTP + "  audio: {type: mp3}\n", 6, "is no media type of audio"),
+        (HTTP + "  url: wss://acme.test/x\n", 6, 'must begin with http:// or https://; did you mean "https://'),
+        (SOCKET + "  url: http://localhost/x\n", 10, 'must begin with ws:// or wss://; did you mean "ws://'),
         (HTTP + "options: {pace: {type: number, used_by: synthesis}}\n", 6, "put it under speech.options"),
         (
             HTTP + "speech: {options: {a: {type: number, used_by: batch}}}\n",

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .lint_speech import lint_speech
+from .lint_urls import lint_urls
 from .options import SPEAKING_SERVICES, option_problem
 from .results import Results, Rule
-from .schema import Batch, Profile, Streaming
+from .schema import Batch, BatchStep, Body, Profile, Streaming
 from .templates import FILTERS, HEARING, NAMES, SPEAKING, misspelt_references, references
 
 __all__ = ["Finding", "lint"]
@@ -33,6 +34,7 @@ def lint(profile: Profile) -> Iterator[Finding]:
     if profile.batch:
         yield from _check_batch(profile, profile.batch)
     yield from lint_speech(profile)
+    yield from lint_urls(profile)
 
 
 # --- references ---
@@ -286,5 +288,31 @@ def _check_batch(profile: Profile, batch: Batch) -> Iterator[Finding]:
             yield (*where, "bodies"), f"must be the choices of the option {step.body_option!r}"
         if step.body is not None and step.bodies:
             yield (*where, "body"), "is never used beside bodies: remove one of the two"
+    if not any(map(_has_audio, batch.steps)) and not _has_module(profile):
+        yield (
+            ("batch", "steps"),
+            "sends no audio: give a body with raw, a part of a form with audio, or ${audio} in its json",
+        )
     if batch.result.speaker_format.count("{}") != 1:
         yield ("batch", "result", "speaker_format"), "must hold {} once, where the vendor's name goes"
+
+
+def _has_audio(step: BatchStep) -> bool:
+    """Whether the recording goes with this request, whichever of its bodies the user chooses."""
+    bodies = [step.body] if step.body is not None else list(step.bodies.values())
+    return bool(bodies) and all(map(_carries_audio, bodies))
+
+
+def _carries_audio(body: Body) -> bool:
+    if body.raw is not None:
+        return True
+    if body.multipart is not None:
+        return any(part.audio is not None for part in body.multipart)
+    return any(name == "audio" for name, _ in references(body.json_))
+
+
+def _has_module(profile: Profile) -> bool:
+    """Whether code beside the profile takes part in recognising recordings, and so may bring the audio."""
+    return any(
+        option.goes == "code" and option.used_by in ("both", "batch") for option in profile.options.values()
+    )

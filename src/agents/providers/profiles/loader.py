@@ -117,8 +117,27 @@ def _plain_words(item: ErrorDetails) -> str:
         "dict_type": "takes a mapping, {key: value, …}",
         "model_type": "takes a mapping, {key: value, …}",
         "string_pattern_mismatch": "takes lower-case letters, digits, - and _, a letter first",
+        "string_type": "takes a text; put it in quotes if it is one",
+        "bool_type": "takes true or false",
+        "bool_parsing": "takes true or false",
+        "int_type": "takes a whole number",
+        "int_parsing": "takes a whole number",
+        "int_from_float": "takes a whole number",
+        "float_type": "takes a number",
+        "float_parsing": "takes a number",
+        "too_short": "must not be empty",
     }
+    if kind in _LIMITS:
+        words_before, limit = _LIMITS[kind]
+        return f"{words_before} {item['ctx'][limit]:g}"
     return words.get(kind, item["msg"].removeprefix("Value error, "))
+
+
+_LIMITS = {
+    "greater_than": ("must be more than", "gt"),
+    "greater_than_equal": ("must be at least", "ge"),
+    "less_than_equal": ("must be at most", "le"),
+}
 
 
 def _remedy(text: str, line: int) -> str:
