@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.providers.cli.vendor_new import starting_file
 from agents.providers.profiles import find_problems, load_profile
 from agents.providers.tts.websocket import CustomWebSocketTTSAdapter
 from agents.providers.vendors import find_vendor, vendor_names
@@ -101,6 +102,13 @@ def test_a_new_file_names_a_schema_that_is_there(voxport: Voxport, tmp_path: Pat
     voxport("vendors", "new", "acme", "-o", tmp_path / "a.yaml")
     header = (tmp_path / "a.yaml").read_text().splitlines()[0]
     assert Path(header.partition("$schema=")[2]).is_file()
+
+
+def test_a_new_file_is_checked_under_its_own_name(voxport: Voxport, tmp_path: Path) -> None:
+    voxport("vendors", "new", "acme", "-o", tmp_path / "corp-speech.yaml")
+    text = (tmp_path / "corp-speech.yaml").read_text()
+    assert "voxport vendors lint corp-speech.yaml\n" in text and "acme.yaml" not in text
+    assert "voxport vendors lint acme.yaml\n" in starting_file("acme")
 
 
 def test_a_new_file_of_a_voice_is_sound_and_a_vendor_that_speaks(voxport: Voxport, tmp_path: Path) -> None:

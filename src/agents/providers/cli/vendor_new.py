@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _HEAD = """\
 # yaml-language-server: $schema=SCHEMA
 # How Voxport talks to TITLE. Change what is written here to what your server sends and takes, remove the rest,
-# and check it with: voxport vendors lint NAME.yaml
+# and check it with: voxport vendors lint FILE
 # Every key is explained in docs/profile-language.md; an editor that reads the first line explains them too.
 name: NAME
 title: TITLE
@@ -147,14 +147,14 @@ streaming_synthesis:
 """
 
 
-def starting_file(name: str, *, speaks: bool = False) -> str:
-    """The text of a new profile for *name*, which listens, or *speaks*."""
+def starting_file(name: str, *, speaks: bool = False, file: str = "") -> str:
+    """The text of a new profile for *name*, which listens, or *speaks*, to be kept in *file* (``NAME.yaml``)."""
     title = name.replace("_", " ").replace("-", " ").capitalize()
     variable = name.upper().replace("-", "_")
     text = (_HEAD + (_SPEAKS if speaks else _LISTENS)).replace("SCHEMA", str(SCHEMA_FILE)).replace("TITLE", title)
     return (
         text.replace("VARIABLE", variable)
-        .replace("NAME.yaml", f"{name}.yaml")
+        .replace("lint FILE", f"lint {file or f'{name}.yaml'}")
         .replace("name: NAME", f"name: {name}")
     )
 
@@ -173,7 +173,7 @@ def write_starting_file(name: str, output: Path | None, *, speaks: bool, force: 
     path = output or Path(f"{name}.yaml")
     if path.exists() and not force:
         raise CommandFailed(f"{path} is there already: give another --output, or --force to overwrite it")
-    path.write_text(starting_file(name, speaks=speaks), encoding="utf-8")
+    path.write_text(starting_file(name, speaks=speaks, file=path.name), encoding="utf-8")
     shown = path if path.is_absolute() or len(path.parts) > 1 else f"./{path}"
     typer.echo(f"wrote {path}; change it to what your server speaks, then:")
     typer.echo(f"  voxport vendors lint {path}")
