@@ -10,6 +10,7 @@ import pytest
 from agents.providers.cli.wire import Wiretap
 from agents.providers.profiles import Profile
 from agents.providers.protocol import HttpResponse, Pcm, ProtocolError, Settings
+from agents.providers.redaction import Secret
 from agents.providers.vendors import find_vendor
 
 from .conftest import LINE, Recording, Voxport
@@ -116,6 +117,15 @@ def test_the_wire_shows_no_credential_that_was_got_on_the_way() -> None:
     assert "→ connect wss://acme.test?t=***" in lines
 
 
+def test_a_credential_as_long_as_audio_is_one_still() -> None:
+    lines: list[str] = []
+    long = "4711" * 40
+    tap = Wiretap(lines.append)
+    tap.heard(f'{{"access_token": "{long}"}}', [], Settings("wss://acme.test"))
+    tap.heard(f"again: {long}", [], Settings("wss://acme.test"))
+    assert "4711" not in "\n".join(lines) and "← again: ***" in lines
+
+
 def test_the_wire_shows_what_was_not_understood_and_the_audio_before_it() -> None:
     lines: list[str] = []
     vendor = Wiretap(lines.append).on(find_vendor("deepgram"))
@@ -126,6 +136,40 @@ def test_the_wire_shows_what_was_not_understood_and_the_audio_before_it() -> Non
     with pytest.raises(ProtocolError) as refused:
         conversation.receive("not json")
     assert lines == ["→ 1.00 s of audio in 2 messages", "← not json", f"    not understood: {refused.value}"]
+
+
+def test_the_wire_shows_the_form_of_audio_in_messages_once() -> None:
+    lines: list[str] = []
+    audio = {"message": {"type": "audio", "pass": "${key}", "data": "${audio}"}}
+    streaming = {"audio": audio, "flush": [{"json": {"type": "cut"}}], "results": {"rules": [FINAL]}}
+    profile = Profile.model_validate({"name": "acme", "title": "Acme", "streaming": streaming})
+    vendor = Wiretap(lines.append).on(find_vendor(profile))
+    assert vendor.streaming is not None
+    conversation = vendor.streaming.converse(Settings("wss://acme.test", api_key=Secret(KEY)))
+    for _ in range(2):
+        conversation.audio(bytes(range(250)) * 64)
+        conversation.audio(bytes(16000))
+        conversation.flush()
+    form = '{"type":"audio","pass":"***","data":"(21336 characters)"}'
+    assert lines == [
+        f"→ 1.00 s of audio in 2 messages like {form}",
+        '→ {"type":"cut"}',
+        "→ 1.00 s of audio in 2 messages",
+        '→ {"type":"cut"}',
+    ]
+
+
+def test_the_wire_shows_the_form_of_a_recording_in_json() -> None:
+    lines: list[str] = []
+    body = {"json": {"config": {"rate": "${sample_rate}"}, "audio": "${audio}"}}
+    batch = {"steps": [{"body": body}], "result": {"text": "text"}}
+    profile = Profile.model_validate({"name": "acme", "title": "Acme", "batch": batch})
+    vendor = Wiretap(lines.append).on(find_vendor(profile))
+    assert vendor.batch is not None
+    next(vendor.batch.recognise(Pcm(bytes(16000), 16000), Settings("https://acme.test")))
+    assert re.fullmatch(
+        r'→ POST https://acme.test \{"config":\{"rate":16000\},"audio":"\(\d{5} characters\)"\}', lines[0]
+    )
 
 
 def test_the_wire_cannot_be_shown_of_a_configuration(

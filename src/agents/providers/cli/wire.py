@@ -38,6 +38,7 @@ __all__ = ["Wiretap"]
 
 _SHOWN_CHARS = 400
 _INDENT = "    "
+_AUDIO = re.compile(r'"[\w+/\\-]{100,}={0,2}"', re.ASCII)  # base64, hexadecimal
 _FIELD = re.compile(r'"([^"\\]+)"\s*:\s*"((?:[^"\\]|\\.){6,})"')
 
 
@@ -50,6 +51,8 @@ class Wiretap(Eavesdropper):
         self._audio_messages = 0
         self._audio_bytes = 0
         self._audio_rate = 0
+        self._audio_form = ""
+        self._told_form = False
         self._hidden: set[str] = set()
 
     def asked(self, request: HttpRequest, settings: Settings) -> None:
@@ -57,10 +60,8 @@ class Wiretap(Eavesdropper):
         body = request.body
         told = ""
         if isinstance(body, bytes):
-            is_json = len(body) <= _SHOWN_CHARS and body.startswith(b"{")
-            told = (
-                f" {self._plain(body.decode(errors='replace'), settings)}" if is_json else f", {len(body)} bytes"
-            )
+            text = self._plain(body.decode(errors="replace"), settings) if body.startswith(b"{") else ""
+            told = f" {text}" if text and not text.endswith("…") else f", {len(body)} bytes"
         elif body is not None:
             told = ", a form of " + ", ".join(part.name for part in body)
         self._line(f"→ {request.method} {self._plain(safe_url(request.url), settings)}{told}")
@@ -92,6 +93,10 @@ class Wiretap(Eavesdropper):
             self._audio_messages += 1
             self._audio_bytes += len(pcm)
             self._audio_rate = settings.sample_rate
+            if not self._told_form:
+                texts = [message for message in messages if isinstance(message, str)]
+                self._audio_form = f" like {self._shown(texts[0], settings)}" if texts else ""
+                self._told_form = bool(texts)
             return
         for message in messages:
             self._line(f"→ {self._shown(message, settings)}")
@@ -109,8 +114,9 @@ class Wiretap(Eavesdropper):
         """Say *text*, behind the audio that was sent before."""
         if self._audio_messages:
             seconds = self._audio_bytes / 2 / self._audio_rate
-            self._say(f"→ {seconds:.2f} s of audio in {self._audio_messages} messages")
+            self._say(f"→ {seconds:.2f} s of audio in {self._audio_messages} messages{self._audio_form}")
             self._audio_messages = self._audio_bytes = 0
+            self._audio_form = ""
         self._say(text)
 
     def _meant(self, told: str, settings: Settings) -> None:
@@ -124,8 +130,9 @@ class Wiretap(Eavesdropper):
         self._line(f"← {response.status} {self._plain(text, settings)}".rstrip())
 
     def _plain(self, text: str, settings: Settings) -> str:
-        """*text* without credentials, and not too long."""
+        """*text* without credentials and audio, and not too long."""
         self._hidden.update(value for name, value in _FIELD.findall(text) if is_secret_name(name))
+        text = _AUDIO.sub(lambda value: f'"({len(value[0]) - 2} characters)"', text)
         for value in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(value, MASK).replace(quote(value, safe=""), MASK)
         return settings.redact(text, limit=_SHOWN_CHARS)
