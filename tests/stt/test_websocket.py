@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -624,6 +625,29 @@ async def test_the_sessions_keyterms_join_the_users_in_band_or_after_the_utteran
             assert len(server.connections) == (1 if in_band else 2)
             stream.end_input()
         assert server.connections[-1].config["keyterms"] == ["Voxport", "LiveKit", "Agents"]
+
+
+@pytest.mark.parametrize("in_band", [True, False])
+async def test_options_that_change_after_the_last_word_change_nothing_about_it(in_band: bool) -> None:
+    ended = asyncio.Event()
+
+    async def looks_for_more(connection: Connection) -> None:
+        await connection.receive_until("end_of_stream")
+        ended.set()
+        with contextlib.suppress(asyncio.TimeoutError):
+            late = await asyncio.wait_for(connection.next_message(), 0.1)
+            raise AssertionError(f"{late} after the end")
+        await connection.final("hello", start=0.0, end=connection.seconds)
+
+    async with VendorServer(looks_for_more) as server:
+        vendor = TakesKeyterms(in_band=in_band)
+        async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport, voxport.stream() as stream:
+            push(stream, ramp(0.5))
+            stream.end_input()
+            await ended.wait()
+            voxport.update_options(keyterms=["Voxport"])
+            assert texts(await rest_of(stream)) == ["hello"]
+        assert len(server.connections) == 1
 
 
 # ------------------------------------------------------------------ 7: idle

@@ -447,7 +447,7 @@ class WebSocketSpeechStream(DirectStream):
         """New settings, in band or by a new connection at the end of the utterance."""
         self._settings = dataclasses.replace(self._settings, **changes)
         link = self._link
-        if link is None or link.closed:
+        if link is None or link.closed or link.closing:  # all words were said before, and some take nothing after
             return
         link.settings = dataclasses.replace(link.settings, **changes)
         try:
