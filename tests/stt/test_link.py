@@ -364,7 +364,18 @@ class TestReceiving:
         shown = reason.decode().replace(KEY, "***")
         assert f"code {code}" in failure.message
         assert shown in failure.message
+        assert f"code {code} before it said anything" in failure.message
         assert link.closed
+
+    async def test_a_close_frame_behind_a_message(self, open_link: Open, serve: Serve) -> None:
+        async def talk(ws: Socket) -> None:
+            await ws.send_str("")
+            await ws.close()
+
+        link = await open_link(await serve(talk))
+        assert await link.receive() == ""
+        failure = await failure_of(link.receive())
+        assert failure.message == "the vendor closed the connection with code 1000"
 
     async def test_a_close_frame_without_a_code(self, open_link: Open, serve: Serve) -> None:
         async def talk(ws: Socket) -> None:

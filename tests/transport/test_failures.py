@@ -161,6 +161,11 @@ class TestClose:
         assert failure.message == "the vendor closed the connection with code 4001 (bad ***): check the API key"
         assert (failure.status, failure.verdict) == (4001, Verdict.PERMANENT)
 
+    def test_it_is_told_that_nothing_came_before(self) -> None:
+        failure = failure_of_close(1000, "bye", SETTINGS, silent=True)
+        assert failure.message == "the vendor closed the connection with code 1000 before it said anything (bye)"
+        assert failure_of_close(1006, "", SETTINGS, silent=True).message == "the connection broke"
+
     def test_the_vendors_own_meaning_comes_first(self) -> None:
         failure = failure_of_close(4001, "", SETTINGS, {4001: Verdict.RECYCLE})
         assert failure.verdict is Verdict.RECYCLE

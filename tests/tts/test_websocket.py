@@ -896,6 +896,23 @@ async def test_what_is_quoted_of_the_text_is_not_told() -> None:
             await said(adapter)
 
 
+async def test_a_vendor_that_hangs_up_at_once_is_told_from_one_that_spoke() -> None:
+    async def hangs_up(caller: Caller) -> None:
+        await caller.until("end")
+        await caller.ws.close()
+
+    async def breaks_off(caller: Caller) -> None:
+        await caller.until("end")
+        await caller.ws.send_bytes(tone(0.1))
+        await caller.ws.close()
+
+    async with VoiceServer(hangs_up, breaks_off) as server, voice(server) as adapter:
+        with pytest.raises(APIError, match="with code 1000 before it said anything"):
+            await said(adapter)
+        with pytest.raises(APIError, match=r"with code 1000',"):
+            await said(adapter)
+
+
 async def test_a_client_closed_request_is_not_taken_for_our_own_leaving() -> None:
     """LiveKit ends an answer with that status without a word."""
     async with VoiceServer(answers, refuse=[499, 499]) as server, voice(server) as adapter:

@@ -49,6 +49,7 @@ class Link:
         last_heard: when anything came, a pong too.
         suspicious_after: seconds of silence of the vendor from which on loud audio is counted.
         loud_since_received: samples of loud audio sent while the vendor said nothing for suspiciously long.
+        silent: no message came over it yet.
         unreadable: messages in a row that were not understood.
         useful: it brought some text.
         plain_audio: audio is sent as it is.
@@ -80,6 +81,7 @@ class Link:
         self.suspicious_after = traits.stall_seconds / 2
         self.loud_since_received = 0
         self._loud_from = 0.0
+        self.silent = True
         self.unreadable = 0
         self.useful = False
         self.plain_audio = conversation.plain_audio
@@ -191,6 +193,7 @@ class Link:
             kind = message.type
             if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
                 self.last_received = self.last_heard
+                self.silent = False
                 self.loud_since_received = 0
                 data: str | bytes = message.data
                 return data
@@ -205,7 +208,8 @@ class Link:
             if self._ended.verdict is Verdict.IGNORE:
                 return None
             raise ConnectionFailed(self._ended)
-        raise ConnectionFailed(failure_of_end(self._ws, message, self.settings, self.traits.close_codes))
+        codes = self.traits.close_codes
+        raise ConnectionFailed(failure_of_end(self._ws, message, self.settings, codes, silent=self.silent))
 
     async def _send_pong(self, data: bytes) -> None:
         try:

@@ -143,14 +143,25 @@ def failure_of_handshake(
 
 
 def failure_of_close(
-    code: int | None, reason: str, settings: Settings, table: Mapping[int, Verdict] | None = None
+    code: int | None,
+    reason: str,
+    settings: Settings,
+    table: Mapping[int, Verdict] | None = None,
+    *,
+    silent: bool = False,
 ) -> Failure:
-    """The failure behind a connection that the vendor closed, with or without a close code."""
+    """The failure behind a connection that the vendor closed, with or without a close code.
+
+    Args:
+        table: the vendor's own meanings of close codes.
+        silent: no message came before, so it may not like what it was sent.
+    """
     reason = settings.redact(reason, limit=200)
     if code is None or code == 1006:
         text = "the connection broke"
     else:
-        text = f"the vendor closed the connection with code {code}" + (f" ({reason})" if reason else "")
+        text = f"the vendor closed the connection with code {code}"
+        text += (" before it said anything" if silent else "") + (f" ({reason})" if reason else "")
     return Failure(with_remedy(text, code, settings), judge_close(code, table), status=code)
 
 

@@ -133,16 +133,22 @@ async def _close_made(making: asyncio.Task[_Made]) -> None:
 
 
 def failure_of_end(
-    ws: Socket, message: Any, settings: Settings, table: Mapping[int, Verdict] | None = None
+    ws: Socket,
+    message: Any,
+    settings: Settings,
+    table: Mapping[int, Verdict] | None = None,
+    *,
+    silent: bool = False,
 ) -> Failure:
     """Why *ws* gave *message*, which is neither text nor binary: the vendor closed, or the connection broke.
 
     Args:
         table: the vendor's own meanings of close codes.
+        silent: it said nothing before.
     """
     if message.type is aiohttp.WSMsgType.CLOSE:
         reason = message.extra if isinstance(message.extra, str) else ""
-        return failure_of_close(message.data or NO_STATUS, reason, settings, table)
+        return failure_of_close(message.data or NO_STATUS, reason, settings, table, silent=silent)
     error = ws.exception() or message.data
     if isinstance(error, BaseException):
         return failure_of_exception(error, settings, doing="receiving")

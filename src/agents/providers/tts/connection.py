@@ -183,7 +183,8 @@ class Connection:
                 if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     self._on_message(message.data)
                 else:
-                    self.fail(failure_of_end(self._ws, message, self.settings, self.traits.close_codes))
+                    codes = self.traits.close_codes
+                    self.fail(failure_of_end(self._ws, message, self.settings, codes, silent=count == 0))
                     return
                 count += 1
                 if count % _MESSAGES_A_TURN == 0:
