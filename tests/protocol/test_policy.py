@@ -98,6 +98,8 @@ class TestRetryAfter:
             ("Fri, 02 Jan 2026 12:00:30 -0000", 30.0),  # no zone: taken as UTC
             ("Fri, 02 Jan 2026 11:00:00 GMT", 0.0),
             ("Fri, 02 Jan 2027 12:00:00 GMT", 300.0),
+            ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+            ("Fri, 31 Dec 2026 23:59:59 +999999999999999999999999999999", None),
         ],
     )
     def test_seconds_and_dates_are_read_and_bounded(self, value: str | None, seconds: float | None) -> None:

@@ -96,7 +96,7 @@ def retry_after_seconds(value: str | None, *, now: datetime | None = None, limit
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
