@@ -202,6 +202,7 @@ class TestRedact:
 
     def test_the_result_is_one_line_of_bounded_length(self) -> None:
         assert redact("a\r\nb\t c\x0b", []) == "a b c"
+        assert redact("\x1b[2J no \x07\udcff\u202e way", []) == "\ufffd[2J no \ufffd\ufffd\ufffd way"
         assert redact("x" * 20, [], limit=10) == "x" * 9 + "…"
         assert redact("x" * 10, [], limit=10) == "x" * 10
 

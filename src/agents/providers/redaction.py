@@ -160,8 +160,13 @@ def secret_values(values: Iterable[str | Secret | None]) -> tuple[str, ...]:
 
 
 def redact(text: str, secrets: Iterable[str | Secret | None], *, limit: int = 500) -> str:
-    """*text* with every secret replaced by ``***``, on one line, cut to *limit* characters."""
+    """*text* with every secret replaced by ``***``, on one line, cut to *limit* characters.
+
+    What a terminal would obey, and what cannot be encoded, becomes U+FFFD.
+    """
     for value in secret_values(secrets):
         text = text.replace(value, MASK)
     text = " ".join(text.split())
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
