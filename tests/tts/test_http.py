@@ -402,6 +402,21 @@ async def test_an_answer_that_is_no_audio_is_an_error_that_says_so(
     assert error.retryable is retryable
 
 
+async def test_a_page_that_drips_is_refused_in_time(voice: Voice) -> None:
+    """Each byte of it would buy another ``read_timeout``."""
+
+    async def drips(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await answer.prepare(request)
+        while True:
+            await answer.write(b" ")
+            await asyncio.sleep(0.01)
+
+    voice.answers = [drips]
+    refusal = refused(voice.adapter(read_timeout=0.2, request_timeout=0.2))
+    assert isinstance(await asyncio.wait_for(refusal, 5), APITimeoutError)
+
+
 @pytest.mark.parametrize("content_type", ["audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4", "audio/webm"])
 async def test_rubbish_is_no_audio_whatever_it_is_called(voice: Voice, content_type: str) -> None:
     voice.answers = [sends(b"\x00rubbish" * 900, content_type)]

@@ -269,10 +269,8 @@ class CustomHTTPTTSAdapter(TTSAdapter):
             return form_of(self.media_type, declared)
         except ValueError as wrong:
             refusal = str(wrong)
-        body = b""
-        while len(body) < _MAX_ERROR_BYTES and (piece := await bounded(answer.read(), self._read_timeout)):
-            body += piece
-        failure = _failure_of_page(replace(answer.head, body=body[:_MAX_ERROR_BYTES]), refusal, settings)
+        body = await bounded(_beginning(answer), self._read_timeout)
+        failure = _failure_of_page(replace(answer.head, body=body), refusal, settings)
         raise ConnectionFailed(failure) from None
 
     async def _connect(self) -> None:
@@ -285,6 +283,14 @@ class CustomHTTPTTSAdapter(TTSAdapter):
                 timeout=aiohttp.ClientTimeout(total=_PREWARM_SECONDS),
             ) as answer:
                 await answer.content.read(_MAX_ERROR_BYTES)  # one that is not read to its end is no use
+
+
+async def _beginning(answer: Answer) -> bytes:
+    """So much of *answer* as an error needs."""
+    body = b""
+    while len(body) < _MAX_ERROR_BYTES and (piece := await answer.read()):
+        body += piece
+    return body[:_MAX_ERROR_BYTES]
 
 
 async def _pieces(answer: Answer, reader: AnswerReader | None) -> AsyncGenerator[bytes, None]:
