@@ -194,7 +194,7 @@ async def test_an_error_with_status_200_is_told(tmp_path: Path) -> None:
     async def recognise(request: web.Request) -> web.Response:
         asked = await request.json()
         if asked.pop("token") != KEY:
-            return web.json_response({"ok": False, "fault": {"text": "who are you?"}})
+            return web.json_response({"ok": False, "fault": {"text": "who are you?", "no": 401}})
         return web.json_response({"ok": True, "text": f"{len(base64.b64decode(asked['sound']))} bytes"})
 
     path = tmp_path / "okcorp.yaml"

@@ -561,6 +561,68 @@ def test_an_error_page_is_judged_by_its_status() -> None:
     assert ProfileBatch(profile(batch=service)).failure(page).verdict is Verdict.TRANSIENT
 
 
+# --- replies with status 200 that are errors ---
+
+FAILS: dict[str, Any] = {"failed": "ok == `false`", "message": "fault.text", "code": "fault.no"}
+
+
+def answered(body: Any, **result: Any) -> Any:
+    service = {"steps": [{"body": {"raw": "wav"}}], "result": {"text": "join(' ', lines[].say)", **result}}
+    head = HttpResponse(200, {"content-type": "application/json"}, orjson.dumps(body))
+    return ProfileBatch(profile(batch=service)).parse(head, settings())
+
+
+FAULT = {"ok": False, "fault": {"text": "no such locale", "no": 422}}
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict", "status"),
+    [
+        ({}, Verdict.TRANSIENT, None),
+        ({"verdict": "permanent"}, Verdict.PERMANENT, None),
+        ({"codes": {422: "permanent"}}, Verdict.PERMANENT, None),
+        ({"code_is": "http status"}, Verdict.PERMANENT, 422),
+        ({"code_is": "http status", "codes": {422: "transient"}}, Verdict.TRANSIENT, 422),
+    ],
+)
+def test_a_profile_says_which_replies_with_status_200_are_errors(
+    given: dict[str, Any], verdict: Verdict, status: int | None
+) -> None:
+    with pytest.raises(JobFailed) as raised:
+        answered(FAULT, **FAILS, **given)
+    failure = raised.value.failure
+    assert (failure.message, failure.verdict, failure.status) == ("no such locale", verdict, status)
+    assert failure.detail["code"] == "422"
+    assert answered({"ok": True, "lines": [{"say": "hi"}, {"say": "there"}]}, **FAILS, **given).text == "hi there"
+
+
+def test_an_error_that_is_to_be_ignored_is_a_recording_without_speech() -> None:
+    assert answered(FAULT, **FAILS, codes={422: "ignore"}).text == ""
+
+
+def test_an_error_without_a_word_of_why_says_that_it_is_one() -> None:
+    with pytest.raises(JobFailed, match="the service says that it failed"):
+        answered({"ok": False}, failed="!ok")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (FAULT, r"no text at join\(' ', lines\[\]\.say\); it has fault, ok$"),
+        ({"lines": 7}, r"no text at .*; it has lines$"),
+        ({"what was said": 1, "a": 2, "x" * 50: 3}, r"no text at .*; it has a and 2 more$"),
+        ({f"k{n}": n for n in range(20, 40)}, r"no text at .*; it has k20, k21, .*k27 and 12 more$"),
+        ({"ünsaid": 1}, r"no text at .*; it has 1 key$"),
+        ({}, r"no text at .*; it is empty$"),
+        ([1], r"no text at .*; it is a list$"),
+        ("said", r"no text at .*; it is a string$"),
+    ],
+)
+def test_a_reply_without_text_is_told_by_its_keys_and_not_by_what_they_hold(body: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        answered(body)
+
+
 def test_a_reply_without_what_is_to_be_saved_is_told_by_its_path() -> None:
     steps = [{"save": {"job": "job.identity"}}, {"method": "GET", "url": "${url}/${saved.job}"}]
     flow = ProfileBatch(profile(batch={"steps": steps, "result": {"text": "text"}})).recognise(

@@ -192,6 +192,25 @@ def test_a_body_without_audio_is_an_error_that_says_why() -> None:
 @pytest.mark.parametrize(
     ("answer", "body", "told"),
     [
+        (
+            "{audio: sound}",
+            {"ok": False, "fault": {"no": 3}},
+            "the answer has no audio at sound; it has fault, ok",
+        ),
+        ("{audio: [sound, a.b]}", [], "the answer has no audio at sound, a.b; it is a list"),
+        ("{audio: sound}", {"sound": None}, "the answer has no audio at sound; it has sound"),
+    ],
+)
+def test_a_body_without_audio_is_told_by_its_keys_and_not_by_what_they_hold(
+    answer: str, body: Any, told: str
+) -> None:
+    (failure,) = wrapped(answer, orjson.dumps(body), 99)
+    assert (failure.message, failure.verdict) == (told, Verdict.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "told"),
+    [
         ("{audio: sound}", b"", "expected JSON in the body"),
         ("{each: line, audio: sound}", b"<html>\n", "expected JSON in the line"),
         ("{each: event, audio: sound}", b"data: {\n\n", "expected JSON in the event"),

@@ -27,10 +27,12 @@ from ..protocol import (
 from ..protocol.batch import BatchFlow
 from .fields import compile_condition, compile_segment
 from .options import check_options, put_into_body
-from .paths import compile_first, compile_path, plain_steps
+from .paths import compile_first, compile_optional, compile_path, plain_steps
 from .requests import Query, Saving, auth_headers, body_options, check_key, headers_of, make_scope, url_with_path
 from .results import Rule
+from .rules import compile_failure
 from .schema import Auth, BatchResult, BatchStep, Body, ErrorReply, Profile
+from .shapes import shape_of
 from .templates import Scope, Template, compile_template
 from .units import SCALES, number
 
@@ -262,27 +264,34 @@ class _ResultReader:
         )
         rule = Rule.model_validate({"event": "final", **{name: getattr(result, name) for name in fields}})
         self._read = compile_segment(rule, result.unit)
-        self._has_text = compile_first(result.text)
+        self._has_text = compile_optional(result.text)
         self._paths = [result.text] if isinstance(result.text, str) else result.text
         self._plain_text = result.plain_text
         self._billed = compile_path(result.billed_audio) if result.billed_audio is not None else None
         self._scale = SCALES[result.unit]
+        self._has_failed = compile_condition(result.failed)
+        said = ("message", "code", "verdict", "codes", "code_is")
+        error = Rule.model_validate({"event": "error", **{name: getattr(result, name) for name in said}})
+        self._read_failure = compile_failure(error)
 
     def read(self, response: HttpResponse) -> Recognition:
         """The recognition.
 
         Raises:
-            ValueError: the reply holds none.
+            ValueError: the reply holds none; the message names its keys, and not what they hold.
+            JobFailed: it says so.
         """
         if self._plain_text and response.content_type == "text/plain":
             return Recognition(response.text().strip())
         if response.status == 204:  # no content: nothing was said
             return Recognition("")
         reply = response.json()
+        if self._has_failed is not None and self._has_failed(reply):
+            return self._without_result(reply)
         if self._has_text(reply) is None:
             if any(_is_null(reply, path) for path in self._paths):
                 return Recognition("")
-            raise ValueError(f"the reply has no text at {', '.join(self._paths)}")
+            raise ValueError(f"the reply has no text at {', '.join(self._paths)}; {shape_of(reply)}")
         segment = self._read(reply, Segment)
         billed = number(self._billed(reply)) if self._billed is not None else None
         return Recognition(
@@ -296,6 +305,20 @@ class _ResultReader:
             segment.request_id,
             Usage(audio_seconds=billed * self._scale) if billed is not None and billed > 0 else None,
         )
+
+    def _without_result(self, reply: Any) -> Recognition:
+        """What an error means that came with a status of success: nothing was said, where it is to be ignored.
+
+        Raises:
+            JobFailed: anything else.
+        """
+        failure = self._read_failure(reply)
+        if failure is None:
+            return Recognition("")
+        failure.message = failure.message or "the service says that it failed"
+        if failure.status is not None:  # then the vendor uses statuses, only in another place
+            failure.detail["malformed"] = False
+        raise JobFailed(failure)
 
 
 def _is_null(reply: Any, path: str) -> bool:

@@ -14,6 +14,7 @@ from ..protocol.batch import error_text
 from .fields import compile_condition
 from .paths import compile_first
 from .rules import compile_failure
+from .shapes import shape_of
 from .speech import JsonAnswer
 
 __all__ = ["JsonAnswerReader"]
@@ -28,6 +29,7 @@ class JsonAnswerReader(AnswerReader):
     def __init__(self, answer: JsonAnswer) -> None:
         self._each = answer.each
         self._get_audio = compile_first(answer.audio)
+        self._paths = [answer.audio] if isinstance(answer.audio, str) else answer.audio
         self._has_failed = compile_condition(answer.failed)
         self._read_failure = compile_failure(answer)
         self._held = bytearray()
@@ -51,7 +53,8 @@ class JsonAnswerReader(AnswerReader):
         found = self._value(rest)
         if not self._gave_audio and not found:
             reason = error_text(HttpResponse(200, {}, rest))
-            return [Failure(reason or "the answer holds no audio", detail={"malformed": True})]
+            lacks = f"the answer has no audio at {', '.join(self._paths)}; {shape_of(orjson.loads(rest))}"
+            return [Failure(reason or lacks, detail={"malformed": True})]
         return found
 
     def _line(self, line: bytes) -> Sequence[Audio | Failure]:

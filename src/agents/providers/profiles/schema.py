@@ -15,7 +15,7 @@ from typing_extensions import Self
 from ..protocol import Verdict
 from .parts import Auth, Keepalive, Message, Option, OptionType, Template, Templates
 from .paths import Path
-from .results import Results, Strict, Words
+from .results import Condition, Paths, Results, Strict, Words
 from .speech import Speech, StreamingSynthesis, Synthesis
 from .units import Milliseconds, Seconds
 
@@ -228,6 +228,19 @@ class BatchResult(Strict):
     words: Words | None = Field(default=None, description="the words")
     request_id: Path | list[Path] | None = Field(default=None, description="the vendor's name of the request")
     billed_audio: Path | None = Field(default=None, description="how much audio is billed, in the unit of times")
+    failed: Condition | None = Field(
+        default=None, description="what makes the last reply an error although its status is that of success"
+    )
+    message: Paths | None = Field(default=None, description="of an error: what went wrong")
+    code: Paths | None = Field(default=None, description="of an error: the vendor's code for that")
+    verdict: Verdict = Field(default=Verdict.TRANSIENT, description="where nothing below says better")
+    codes: dict[Union[str, int], Verdict] = Field(
+        default_factory=dict, description="code -> verdict; `ignore`: there was no speech"
+    )
+    code_is: Literal["name", "http status", "close code"] = Field(
+        default="name",
+        description="what a code that is a number is; statuses and close codes have their usual verdicts",
+    )
 
 
 class ErrorReply(Strict):
