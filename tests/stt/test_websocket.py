@@ -486,6 +486,30 @@ async def test_new_options_wait_for_the_end_of_the_utterance_and_lose_nothing() 
         assert voxport.stats.transient_failures == 0
 
 
+@pytest.mark.parametrize("in_band", [True, False])
+async def test_a_new_language_is_reported_where_the_vendor_names_none(in_band: bool) -> None:
+    """LiveKit's turn detector goes by it."""
+
+    async def hears(connection: Connection) -> None:
+        await connection.receive_seconds(0.2)
+        await connection.final("hello", start=0.0, end=0.2)
+        await connection.receive_until("end_of_stream")
+        await connection.final("hallo", start=connection.seconds - 0.2, end=connection.seconds)
+
+    async with VendorServer(hears, answer_all) as server:
+        vendor = TakesKeyterms(in_band=in_band)
+        async with CustomWebSocketSTTAdapter(server.url, vendor=vendor) as voxport, voxport.stream() as stream:
+            push(stream, ramp(0.2))
+            events = await events_until(stream, 1, "end_of_speech")
+            voxport.update_options(language="de-DE")
+            push(stream, ramp(0.2))
+            stream.end_input()
+            events += await rest_of(stream)
+            finals = [e.alternatives[0].language for e in events if e.type.value == "final_transcript"]
+            assert finals == ["en-US", "de-DE"]
+            assert len(server.connections) == (1 if in_band else 2)
+
+
 async def test_options_that_change_while_connecting_hold_for_the_first_word() -> None:
     """Or a short recording would be over before the end of the utterance comes."""
     connecting, go_on = asyncio.Event(), asyncio.Event()

@@ -85,6 +85,10 @@ class TranscriptAssembler:
 
     # ------------------------------------------------------------------ the connection
 
+    def assume(self, language: str | None) -> None:
+        """What to report from now on where the vendor names no language."""
+        self._language = LanguageCode(language or "")
+
     def connected(self, origin: float, *, request_id: str = "") -> None:
         """A new connection begins; its audio clock starts at *origin* seconds of the stream."""
         self._anchors = [(0.0, origin)]

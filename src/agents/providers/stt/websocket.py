@@ -196,6 +196,7 @@ class WebSocketSpeechStream(DirectStream):
     def _go_live(self, link: Link) -> None:
         """From here on audio goes out: first what no final has covered, then what comes."""
         self._assembler.connected(self._outbox.go_live(link))
+        self._assembler.assume(link.settings.language)
         self._count_audio()
 
     async def _listen(self, link: Link) -> None:
@@ -457,6 +458,7 @@ class WebSocketSpeechStream(DirectStream):
             return
         if messages is not None:
             link.run(lambda: link.send(messages))
+            self._assembler.assume(link.settings.language)
         else:
             self._reconnect_wanted = True
             if not self._assembler.speaking:
