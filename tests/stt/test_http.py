@@ -723,6 +723,37 @@ class TestSubclass:
             adapter._send_audio_chunk = said  # type: ignore[method-assign]
             assert (await adapter.recognize(frame())).alternatives[0].text == "replaced"
 
+    async def test_one_that_never_returns_anything_is_told_of_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Forgetful(CustomHTTPSTTAdapter):
+            async def _send_audio_chunk(self, audio_data: bytes) -> str:  # type: ignore[empty-body]
+                pass
+
+        async with Forgetful("https://host/") as adapter:
+            for _ in range(4):
+                await adapter.recognize(frame(value=2000))
+            for _ in range(4):
+                await adapter.recognize(frame(value=7))  # nobody expects words there
+            assert not caplog.records
+            for _ in range(10):
+                assert (await adapter.recognize(frame(value=2000))).alternatives[0].text == ""
+        (told,) = caplog.messages
+        assert told.startswith("Forgetful._send_audio_chunk returned None") and "is 'return' missing?" in told
+
+    @pytest.mark.parametrize("said", ["hello", ""])
+    async def test_one_that_may_return_nothing_is_not_suspected(
+        self, said: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answers: list[Any] = [None, None, None, None, said, *[None] * 6]
+
+        class Own(CustomHTTPSTTAdapter):
+            async def _send_audio_chunk(self, audio_data: bytes) -> str:
+                return answers.pop(0)  # type: ignore[no-any-return]
+
+        async with Own("https://host/") as adapter:
+            while answers:
+                await adapter.recognize(frame(value=2000))
+        assert not caplog.records
+
     async def test_a_cancellation_that_meets_its_result_is_not_lost(self) -> None:
         class Own(CustomHTTPSTTAdapter):
             async def _send_audio_chunk(self, audio_data: bytes) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
@@ -24,7 +22,6 @@ from livekit.agents.utils import is_given
 from ..base import ConfigurationError
 from ..protocol import AudioForm, Backoff, Failure, Pcm, Recognition, Settings, Verdict
 from ..redaction import Secret, is_secret_name, secrets_in_url
-from ..transport.bounded import bounded
 from ..transport.checks import (
     MaskedHeaders,
     check_choice,
@@ -43,6 +40,7 @@ from ..transport.failures import ConnectionFailed, api_error, failure_of_excepti
 from ..transport.sessions import SessionSource
 from ..vendors import GENERIC, find_vendor
 from .adapter import OnFailure, STTAdapter, given
+from .hook import Hook, failure_of_hook
 from .recording import at_rate, pcm_of
 from .results import final_event
 
@@ -55,8 +53,6 @@ logger = logging.getLogger("agents.providers.stt")
 
 Body = Literal["wav", "pcm", "multipart", "json"]
 """How the generic protocol sends audio: a WAV file, raw PCM, a form with a WAV file, or JSON with it in base64."""
-
-_HOOK = "_send_audio_chunk"
 
 # What a subclass' own request can meet on the way, besides bugs.
 _TRANSPORT_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, TimeoutError, ConnectionError, ssl.SSLError)
@@ -153,6 +149,7 @@ class CustomHTTPSTTAdapter(STTAdapter):
         )
         self._max_response_bytes = positive_count(max_response_bytes, setting="max_response_bytes")
         self._sessions = SessionSource(http_session)
+        self._own_request = Hook(type(self).__name__)
         self._given_url = endpoint_url
         self.endpoint_url = self._located()
         self._protocol.check(self._settings(language=self.language, sample_rate=sample_rate))
@@ -310,8 +307,10 @@ class CustomHTTPSTTAdapter(STTAdapter):
         retry_after: float | None = None
         try:
             if self._overridden:
-                # An override may set no timeout of its own, and nobody may wait for ever.
-                return Recognition(text=await self._text_of_override(recording.data))
+                asked = self._send_audio_chunk(recording.data)
+                return Recognition(
+                    await self._own_request.text(asked, recording.data, timeout=self._request_timeout)
+                )
             return await self._ask(recording, settings, self._timeout(conn_options))
         except APIError as typed:
             error = typed
@@ -325,27 +324,12 @@ class CustomHTTPSTTAdapter(STTAdapter):
         except Exception as raw:
             if not self._overridden:
                 raise
-            error = self._error_of_override(raw, settings)
+            error = self._api_error(failure_of_hook(raw), settings)
         if error.retryable:
             self.stats.transient_failures += 1
         else:
             self.stats.permanent_failures += 1
         return _Failed(error, retry_after)
-
-    async def _text_of_override(self, audio_data: bytes) -> str:
-        asked: Any = self._send_audio_chunk(audio_data)
-        if not inspect.isawaitable(asked):
-            raise TypeError(f"write it as 'async def {_HOOK}'")
-        text = await bounded(asked, self._request_timeout)
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"it must return the text, not a {type(text).__name__}")
-        return text or ""
-
-    def _error_of_override(self, raw: Exception, settings: Settings) -> APIError:
-        """A mistake as one of LiveKit's errors: any other exception would leave the session deaf in silence."""
-        lines = [f", line {line}" for frame, line in walk_tb(raw.__traceback__) if frame.f_code.co_name == _HOOK]
-        text = f"{_HOOK} failed with {type(raw).__name__}: {raw}{lines[0] if lines else ''}"
-        return self._api_error(Failure(text, Verdict.PERMANENT, detail={"malformed": True}), settings)
 
     async def _ask(self, recording: Pcm, settings: Settings, timeout: aiohttp.ClientTimeout) -> Recognition:
         """Carry out the vendor's protocol once.
