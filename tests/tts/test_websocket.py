@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError, APITimeoutError
@@ -416,6 +417,36 @@ async def test_a_prewarmed_connection_is_used() -> None:
             await asyncio.sleep(0.001)
         await said(adapter)
         assert (len(server.callers), adapter.stats.connects) == (1, 1)
+
+
+async def test_pings_in_a_row_leave_turns_for_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call's audio must not wait until a thousand of them are answered."""
+    turn = 0
+    answered: dict[int, int] = {}
+    pong = aiohttp.ClientWebSocketResponse.pong
+
+    async def counted(self: Any, message: bytes = b"") -> None:
+        answered[turn] = answered.get(turn, 0) + 1
+        await pong(self, message)
+
+    async def pings(caller: Caller) -> None:
+        for _ in range(200):
+            await caller.ws.ping()
+        await answers(caller)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "pong", counted)
+    counting = asyncio.create_task(count_turns())
+    async with VoiceServer(pings) as server, voice(server) as adapter:
+        assert await said(adapter)
+    counting.cancel()
+    assert sum(answered.values()) == 200
+    assert max(answered.values()) <= 20
 
 
 def test_prewarming_without_a_loop_waits_for_the_first_stream() -> None:

@@ -177,14 +177,18 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            count = 0
+            count, silent = 0, True
             while True:
                 message = await self._ws.receive()
-                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                kind = message.type
+                if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
+                    silent = False
                     self._on_message(message.data)
-                else:
+                elif kind is aiohttp.WSMsgType.PING:
+                    await self._ws.pong(message.data)
+                elif kind is not aiohttp.WSMsgType.PONG:
                     codes = self.traits.close_codes
-                    self.fail(failure_of_end(self._ws, message, self.settings, codes, silent=count == 0))
+                    self.fail(failure_of_end(self._ws, message, self.settings, codes, silent=silent))
                     return
                 count += 1
                 if count % _MESSAGES_A_TURN == 0:
@@ -319,6 +323,7 @@ async def _open(
         settings,
         timeout=timeout,
         max_message_bytes=_MAX_MESSAGE_BYTES,
+        autoping=False,  # answered in _read: aiohttp would answer all that came without a turn for anybody else
         heartbeat=protocol.traits(settings).heartbeat_seconds,
     )
     connection = Connection(ws, protocol, settings)
