@@ -81,6 +81,14 @@ def test_a_sound_profile_has_no_problems() -> None:
         ("  results:", "  audio: {message: {audio: none}}\n  results:", 7, "carries no audio"),
         ("  results:", "  flush: [{json: {}, text: x}]\n  results:", 7, "exactly one of"),
         ("  results:", "  auth: {header: A, query: b}\n  results:", 7, "exactly one of"),
+        ("streaming:\n", 'key_required: false\nstreaming:\n  headers: {K: "${key}"}\n', 0, ""),
+        ("title: Acme", "title: Acme\nkey_required: false", 3, "no ${key} anywhere: remove it"),
+        (
+            "title: Acme",
+            "title: Acme\nauth: {header: K}\nkey_required: false",
+            4,
+            "is for keys without auth: say auth.required instead",
+        ),
         ("  results:", "  update: {changes: [options.x], send: []}\n  results:", 7, "nothing that can change"),
         ("  results:", "  update: {changes: [], models: '(', send: []}\n  results:", 7, "regular expression"),
         (

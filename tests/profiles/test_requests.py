@@ -143,6 +143,69 @@ def test_all_the_places_of_a_key_are_named() -> None:
         protocol.check(settings(url="wss://acme.test/x", api_key=None))
 
 
+HELLO: dict[str, Any] = {
+    "url": "wss://acme.test:8443/x",
+    "results": RESULTS,
+    "opening": [{"json": {"t": "${key}"}}],
+}
+ELSEWHERE = "ws://localhost:80/x"
+
+
+@pytest.mark.parametrize(
+    ("fields", "url", "refused"),
+    [
+        ({"streaming": HELLO}, "wss://acme.test:8443/x", True),
+        ({"streaming": HELLO}, "wss://acme.test:8443", True),
+        ({"streaming": HELLO}, "wss://acme.test/x", False),  # another service of that machine
+        ({"streaming": HELLO}, ELSEWHERE, False),
+        ({"streaming": HELLO, "hosts": ["localhost"]}, ELSEWHERE, True),
+        ({"streaming": {**HELLO, "opening": [{"text": "k=${key}"}]}}, "wss://acme.test:8443/x", True),
+        ({"streaming": {**HELLO, "opening": [], "query": {"t": "${key}"}}}, "wss://acme.test:8443/x", True),
+        ({"streaming": {**HELLO, "opening": []}}, "wss://acme.test:8443/x", False),
+        ({"streaming": HELLO, "key_environment": None}, "wss://acme.test:8443/x", False),
+        ({"streaming": HELLO, "key_required": False}, "wss://acme.test:8443/x", False),
+    ],
+)
+def test_a_key_that_goes_into_messages_is_asked_for_too(fields: dict[str, Any], url: str, refused: bool) -> None:
+    protocol = ProfileStreaming(profile(**{"key_environment": "ACME_KEY", **fields}))
+    protocol.check(settings(url=url))
+    if not refused:
+        protocol.check(settings(url=url, api_key=None))
+        return
+    with pytest.raises(ConfigurationError, match="Acme needs an API key: pass api_key or set ACME_KEY"):
+        protocol.check(settings(url=url, api_key=None))
+
+
+def test_a_key_for_what_the_user_need_not_choose_is_not_asked_for() -> None:
+    token = {"url": "https://acme.test/token", "headers": {"K": "${key}"}}
+    bodies = {"raw": {"raw": "wav"}, "json": {"json": {"key": "${key}", "sound": "${audio}"}}}
+    form = {"type": "string", "default": "raw", "choices": ["raw", "json"], "goes": "nowhere"}
+    fields: dict[str, Any] = {
+        "key_environment": "ACME_KEY",
+        "options": {"token": {"type": "boolean"}, "form": form},
+    }
+
+    def check(step: dict[str, Any], alternatives: dict[str, Any]) -> None:
+        streaming = {**HELLO, "opening": [], "prepare": [step]}
+        batch = {"url": "https://acme.test/x", "steps": [{"bodies": alternatives}], "result": {"text": "t"}}
+        made = profile(streaming=streaming, batch=batch, **fields)
+        ProfileStreaming(made).check(settings(url="wss://acme.test:8443/x", api_key=None))
+        ProfileBatch(made).check(settings(url="https://acme.test/x", api_key=None))
+
+    check({**token, "only_if": "token"}, bodies)
+    with pytest.raises(ConfigurationError, match="ACME_KEY"):
+        check(token, bodies)
+    with pytest.raises(ConfigurationError, match="ACME_KEY"):
+        check({**token, "only_if": "token"}, {"json": bodies["json"]})
+
+
+def test_a_key_that_need_not_be_given_travels_where_the_profile_says() -> None:
+    protocol = ProfileStreaming(profile(streaming=HELLO, key_required=False))
+    assert list(protocol.converse(settings()).opening()) == ['{"t":"k-1234"}']
+    assert list(protocol.converse(settings(api_key=None)).opening()) == ["{}"]
+    assert "Authorization" not in protocol.connect(settings()).headers
+
+
 # --- options and the query ---
 
 

@@ -67,7 +67,7 @@ class ProfileBatch(BatchProtocol):
 
     def check(self, settings: Settings) -> None:
         check_options(self.profile, "batch", settings.options)
-        check_key(self.profile, self._auth, settings)
+        check_key(self.profile, "batch", self._auth, settings)
 
     def request(self, audio: Pcm, settings: Settings) -> HttpRequest:
         return self._steps[0].request(self._scope(audio, settings), audio)

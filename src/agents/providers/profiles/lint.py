@@ -27,6 +27,8 @@ def lint(profile: Profile) -> Iterator[Finding]:
     raw = profile.model_dump(by_alias=True, exclude_unset=True, include={"auth", *_SERVICES})
     for location, text in _strings(raw, ()):
         yield from _check_references(profile, saved, location, text)
+    if "key_required" in profile.model_fields_set:
+        yield from _check_key_required(profile, raw)
     yield from _check_options(profile)
     if profile.streaming:
         yield from _check_streaming(profile, profile.streaming)
@@ -91,6 +93,13 @@ def _undeclared(message: str, name: str, known: Any) -> str:
     if near:
         return f"{message}, did you mean {near[0]!r}?"
     return f"{message}: known are {', '.join(sorted(known)) or 'none'}"
+
+
+def _check_key_required(profile: Profile, raw: Any) -> Iterator[Finding]:
+    if profile.auth is not None:
+        yield ("key_required",), "is for keys without auth: say auth.required instead"
+    elif not any(name == "key" for name, _ in references(raw)):
+        yield ("key_required",), "means nothing, there is no ${key} anywhere: remove it"
 
 
 # --- options ---

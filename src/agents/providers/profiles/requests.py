@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import orjson
+from pydantic import BaseModel
 
 from ..base import ConfigurationError
 from ..protocol import HttpRequest, HttpResponse, Settings, WireMessage
@@ -68,16 +69,47 @@ def place_of(url: str, default: str | None, path: Template | None, scope: Scope)
     return urlunsplit(parts._replace(path=here + quote(str(filled))))
 
 
-def check_key(profile: Profile, auth: Auth | None, settings: Settings) -> None:
+def check_key(profile: Profile, service: Service, auth: Auth | None, settings: Settings) -> None:
     """Refuse a call without a key to the vendor's own hosts, where they want one.
+
+    A handshake or request without the header of an `auth` is answered by a status that says so. What is answered
+    to a message without its token nobody knows, so the default URL counts as the vendor's own there.
 
     Raises:
         ConfigurationError: with where keys go.
     """
-    if auth is None or not auth.required or settings.key or not is_host_of(settings.url, profile.hosts):
+    if settings.key:
         return
-    where = f" or set {' or '.join(profile.key_variables)}" if profile.key_variables else ""
-    raise ConfigurationError(f"{profile.title} needs an API key: pass api_key{where}")
+    own = is_host_of(settings.url, profile.hosts)
+    if auth is None:
+        section = getattr(profile, service)
+        own = own or (section.url is not None and _server(section.url) == _server(settings.url))
+        if not (profile.key_required and profile.key_variables and _sends_key(section)):
+            return
+    elif not auth.required:
+        return
+    if own:
+        where = f" or set {' or '.join(profile.key_variables)}" if profile.key_variables else ""
+        raise ConfigurationError(f"{profile.title} needs an API key: pass api_key{where}")
+
+
+def _server(url: str) -> str:
+    """The host and port of *url*."""
+    return urlsplit(url).netloc.lower()
+
+
+def _sends_key(section: BaseModel) -> bool:
+    """Whether a service is sent ``${key}``, whatever the user chooses among its steps and bodies."""
+    dumped = section.model_dump(mode="json", by_alias=True)
+    always = [step for step in dumped.pop("prepare", ()) if step["only_if"] is None]
+    for step in dumped.pop("steps", ()):
+        bodies = step.pop("bodies")
+        always += [step, *([list(bodies.values())] if all(map(_refers_to_key, bodies.values())) else ())]
+    return _refers_to_key([dumped, always])
+
+
+def _refers_to_key(value: Any) -> bool:
+    return any(name == "key" for name, _ in references(value))
 
 
 class Query:

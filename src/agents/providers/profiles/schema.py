@@ -280,7 +280,14 @@ class Profile(Strict):
         default=None,
         description="the environment variable the key is customarily in; of several, the first that is set",
     )
-    auth: Auth | None = Field(default=None, description="how the key travels; absent: there is none")
+    auth: Auth | None = Field(
+        default=None, description="how the key travels; absent: there is none, or messages hold ${key}"
+    )
+    key_required: bool = Field(
+        default=True,
+        description="without auth, where messages hold ${key} and key_environment names a variable: whether the"
+        " vendor's own hosts, and its default URL, refuse a call without a key",
+    )
     defaults: dict[Literal["language", "model"], str] = Field(
         default_factory=dict, description="what is used where the user says nothing"
     )

@@ -96,7 +96,7 @@ class ProfileStreaming(StreamingProtocol):
 
     def check(self, settings: Settings) -> None:
         check_options(self.profile, "streaming", settings.options)
-        check_key(self.profile, self.plan.auth, settings)
+        check_key(self.profile, "streaming", self.plan.auth, settings)
 
     def describe(self) -> Mapping[str, Any]:
         return self.profile.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -111,7 +111,7 @@ def check_speech(profile: Profile, service: Service, auth: Auth | None, settings
         ConfigurationError: an unknown option, a missing key, or a voice or model where one is needed or of no use.
     """
     check_options(profile, service, settings.options)
-    check_key(profile, auth, settings)
+    check_key(profile, service, auth, settings)
     section = getattr(profile, service)
     named = {name for name, _ in references(section.model_dump(mode="json", by_alias=True))}
     scope = make_scope(profile, service, settings)
