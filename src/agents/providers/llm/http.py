@@ -171,6 +171,11 @@ class CustomHTTPLLMAdapter(llm.LLM[Any]):
         return self._host
 
     @property
+    def key(self) -> str | None:
+        """The key in plain, for a request of a subclass' own that wants it elsewhere than in :attr:`headers`."""
+        return self._key.reveal() if self._key else None
+
+    @property
     def session(self) -> aiohttp.ClientSession:
         """The session to make requests on, for a subclass. Take it anew for each, and leave it open."""
         return self._sessions.get()

@@ -1,4 +1,4 @@
-"""A service that wants a key and is asked without one: every adapter says so, and where it looked for one."""
+"""Keys: that a hook can have its adapter's, and that every adapter says so where there is none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from agents.providers.adapters import (
     CustomWebSocketSTTAdapter,
     CustomWebSocketTTSAdapter,
 )
+from agents.providers.redaction import Secret
 
+KEY = "key-4711-very-secret"
 ONCE = APIConnectOptions(max_retry=0)
 FRAME = rtc.AudioFrame(bytes(3200), 16000, 1, 1600)
 
@@ -83,5 +85,17 @@ async def test_it_is_told_that_there_was_no_key(
     looked = "" if use is ask else ", nor found in DEEPGRAM_API_KEY"
     assert str(refused.value.message).endswith(f"HTTP 401: check the API key (none was given{looked})")
     with pytest.raises(APIStatusError) as refused:
-        await use(place, vendor="deepgram", api_key="key-4711")
+        await use(place, vendor="deepgram", api_key=KEY)
     assert str(refused.value.message).endswith("HTTP 401: check the API key")
+
+
+@pytest.mark.parametrize("adapter", [CustomHTTPSTTAdapter, CustomHTTPTTSAdapter, CustomHTTPLLMAdapter])
+async def test_a_hook_has_the_key_in_plain_for_a_body_that_wants_it(
+    adapter: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    for given in (KEY, Secret(KEY), "${env:MY_KEY}", f" {KEY}\n"):
+        made = adapter("https://host.example/", given)
+        assert made.key == KEY
+        assert KEY not in repr(made) + repr(vars(made)) + str(made)
+    assert adapter("https://host.example/", headers={"X-Key": KEY}).key is None
