@@ -11,8 +11,9 @@ from aiohttp.test_utils import TestServer
 from livekit import rtc
 from livekit.agents import APIError, APIStatusError
 
-from agents.providers.adapters import CustomHTTPSTTAdapter
-from agents.providers.profiles import Profile, ProfileBatch
+from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
+from agents.providers.profiles import Profile, ProfileBatch, ProfileStreaming
+from agents.providers.protocol import Settings
 from agents.providers.vendors import Vendor
 
 KEY = "key-4711-very-secret"
@@ -44,11 +45,11 @@ async def service() -> AsyncIterator[Service]:
         yield found
 
 
-def recogniser(url: str, **batch: Any) -> CustomHTTPSTTAdapter:
+def recogniser(at: str, **batch: Any) -> CustomHTTPSTTAdapter:
     described = {"steps": [{"body": {"raw": "wav"}}], "result": {"text": "text"}, **batch}
     profile = Profile.model_validate({"name": "acme", "title": "Acme", "batch": described})
     vendor = Vendor("acme", "Acme", batch=ProfileBatch(profile))
-    return CustomHTTPSTTAdapter(url, KEY, vendor=vendor, on_failure="raise")
+    return CustomHTTPSTTAdapter(at, KEY, vendor=vendor, on_failure="raise")
 
 
 async def refusal(ears: CustomHTTPSTTAdapter) -> APIError:
@@ -73,3 +74,78 @@ async def test_a_status_inside_the_reply_is_the_status_of_the_error(service: Ser
     error = await refusal(recogniser(service.url, result={**FAILS, "code_is": "http status"}))
     assert isinstance(error, APIStatusError)
     assert (error.status_code, error.retryable) == (403, False)
+
+
+# --- the address in an error is the one that was asked ---
+
+
+def listener(at: str, **streaming: Any) -> CustomWebSocketSTTAdapter:
+    results = {"rules": [{"event": "final", "text": "text"}]}
+    described = {"url": "wss://acme.test/live", "results": results, **streaming}
+    profile = Profile.model_validate({"name": "acme", "title": "Acme", "streaming": described})
+    vendor = Vendor("acme", "Acme", streaming=ProfileStreaming(profile))
+    return CustomWebSocketSTTAdapter(at, KEY, vendor=vendor, on_failure="raise")
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "shown"),
+    [("", "/live", ""), ("/", "/live", ""), (f"?token={KEY}", "/live", "?token=***"), ("/other", "/other", "")],
+)
+async def test_a_websocket_names_the_address_it_asked_at(
+    service: Service, given: str, asked: str, shown: str
+) -> None:
+    service.status = 404
+    ears = listener(service.url.replace("http", "ws") + given)
+    async with ears:
+        with pytest.raises(APIError) as raised:
+            await ears.recognize(RECORDING)
+    assert service.paths == [asked]
+    assert f"acme at {service.url.replace('http', 'ws')}{asked}{shown}: " in raised.value.message
+    assert KEY not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "shown"),
+    [("", "/hear", ""), ("/", "/hear", ""), (f"?token={KEY}", "/hear", "?token=***"), ("/other", "/other", "")],
+)
+async def test_a_recording_names_the_address_it_was_sent_to(
+    service: Service, given: str, asked: str, shown: str
+) -> None:
+    service.status = 404
+    error = await refusal(recogniser(service.url + given, url="https://acme.test/hear"))
+    assert service.paths == [asked]
+    assert f"acme at {service.url}{asked}{shown}: " in error.message
+    assert KEY not in error.message
+
+
+HEARS: dict[str, Any] = {"url": "https://acme.test/v2", "result": {"text": "text"}}
+RAW: dict[str, Any] = {"body": {"raw": "wav"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "place"),
+    [
+        ([RAW], "http://h:80/v2"),
+        ([{**RAW, "url": "https://acme.test/x"}, {}], "http://h:80/v2"),
+        ([{**RAW, "url": "${url}/jobs"}], "http://h:80"),
+        ([RAW, {"method": "GET", "url": "${url}/jobs"}], "http://h:80"),
+        ([{**RAW, "headers": {"Origin": "${url}"}}], "http://h:80"),
+        ([{**RAW, "url": "https://acme.test/x"}], "http://h:80"),
+    ],
+)
+def test_a_url_that_addresses_are_made_from_gets_no_path(steps: list[Any], place: str) -> None:
+    """The vendor's path belongs to a URL that is an address itself."""
+    profile = Profile.model_validate({"name": "acme", "title": "Acme", "batch": {**HEARS, "steps": steps}})
+    assert ProfileBatch(profile).place(Settings("http://h:80")) == place
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"connect": "${url}/${model}"},
+        {"prepare": [{"url": "${url}"}]},
+        {"opening": [{"text": "${url}"}]},
+    ],
+)
+def test_nor_does_one_of_a_websocket(made: dict[str, Any]) -> None:
+    assert listener("ws://localhost:80", **made).ws_url == "ws://localhost:80"

@@ -28,7 +28,17 @@ from ..protocol.batch import BatchFlow
 from .fields import compile_condition, compile_segment
 from .options import check_options, put_into_body
 from .paths import compile_first, compile_optional, compile_path, plain_steps
-from .requests import Query, Saving, auth_headers, body_options, check_key, headers_of, make_scope, url_with_path
+from .requests import (
+    Query,
+    Saving,
+    auth_headers,
+    body_options,
+    check_key,
+    headers_of,
+    is_asked_at,
+    make_scope,
+    url_with_path,
+)
 from .results import Rule
 from .rules import compile_failure
 from .schema import Auth, BatchResult, BatchStep, Body, ErrorReply, Profile
@@ -59,11 +69,17 @@ class ProfileBatch(BatchProtocol):
             _Step(step, profile, self._auth, batch.url, options=only_step or step.with_options)
             for step in batch.steps
         ]
+        sent = [step.model_dump(by_alias=True) for step in batch.steps]
+        self._whole_url = is_asked_at([step.pop("url") for step in sent], sent)
+        self._default_url = batch.url
         self._result = _ResultReader(batch.result)
         self._error = _ErrorReader(batch.error) if batch.error is not None else None
 
     def __repr__(self) -> str:
         return f"ProfileBatch({self.name!r})"
+
+    def place(self, settings: Settings) -> str:
+        return url_with_path(settings.url, self._default_url) if self._whole_url else settings.url
 
     def check(self, settings: Settings) -> None:
         check_options(self.profile, "batch", settings.options)

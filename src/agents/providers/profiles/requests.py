@@ -26,6 +26,7 @@ __all__ = [
     "body_options",
     "check_key",
     "headers_of",
+    "is_asked_at",
     "make_scope",
     "place_of",
     "url_with_path",
@@ -55,6 +56,17 @@ def url_with_path(url: str, default: str | None) -> str:
     if default is None or parts.path not in ("", "/"):
         return url
     return urlunsplit(parts._replace(path=urlsplit(default).path))
+
+
+def is_asked_at(addresses: Sequence[str], rest: Any) -> bool:
+    """Whether a service is asked at the user's URL itself, and no other address is made from that.
+
+    Args:
+        addresses: the templates of the addresses it is asked at.
+        rest: the templates of all else that is sent to it.
+    """
+    others = [address for address in addresses if address != "${url}"]
+    return len(others) < len(addresses) and not any(name == "url" for name, _ in references([others, rest]))
 
 
 def place_of(url: str, default: str | None, path: Template | None, scope: Scope) -> str:

@@ -35,6 +35,7 @@ from .requests import (
     body_options,
     check_key,
     headers_of,
+    is_asked_at,
     make_scope,
     url_with_path,
 )
@@ -94,6 +95,9 @@ class ProfileStreaming(StreamingProtocol):
     def converse(self, settings: Settings) -> Conversation:
         return _ProfileConversation(self, settings)
 
+    def place(self, settings: Settings) -> str:
+        return url_with_path(settings.url, self.plan.streaming.url) if self.plan.whole_url else settings.url
+
     def check(self, settings: Settings) -> None:
         check_options(self.profile, "streaming", settings.options)
         check_key(self.profile, "streaming", self.plan.auth, settings)
@@ -120,6 +124,9 @@ class _Plan:
         self.close_codes = close_code_table(streaming.connection.close_codes)
         self.steps = [StepRunner(step, profile, self.auth) for step in streaming.prepare]
         self._connect = compile_template(streaming.connect)
+        self.whole_url = is_asked_at(
+            [streaming.connect], streaming.model_dump(mode="json", by_alias=True, exclude={"connect", "results"})
+        )
         self._query = Query(streaming.query, profile, "streaming", self.auth, options=True)
         self._headers = {name: compile_template(value) for name, value in streaming.headers.items()}
         names = [*((self.auth.subprotocols or ()) if self.auth is not None else ()), *streaming.subprotocols]
