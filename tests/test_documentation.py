@@ -121,6 +121,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(there), f"{target}: {there.name} has no such heading"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.exists()], ids=lambda page: page.name)
+def test_lines_are_as_short_as_those_of_the_code(page: Path) -> None:
+    """Beside tables, blocks of code, and where links lead."""
+    text = re.sub(r"\]\([^)\s]+\)", "]", _FENCE.sub("", page.read_text(encoding="utf-8")))
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "<!--"))]
+    assert [line for line in lines if len(line) > 115] == []
+
+
 @pytest.mark.parametrize(
     ("line", "trouble"),
     [
