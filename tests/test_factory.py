@@ -439,6 +439,10 @@ async def test_a_profile_beside_the_file_is_used(tmp_path: Path) -> None:
             ":4: in llm: options holds 'model', which the adapter sets itself: give model",
         ),
         (
+            "stt:\n  provider: deepgram\n  metadata:\n    mode: stream\n    headers: {X-Key: '${SPEECH_KEY}'}\n",
+            ":5: in stt: header 'X-Key' would be sent as it stands, and looks like the name of a variable: ",
+        ),
+        (
             "stt:\n  provider: aws\n  api_key: none\n  metadata: {options: {region: eu-west-1}}\n",
             ":3: in stt: api_key for AWS must be ",
         ),

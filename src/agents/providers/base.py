@@ -135,7 +135,8 @@ class ProviderConfig:
         key = _resolved(found, place) if found else None
         if key and (meant := misspelt_reference(key)):
             raise ConfigurationError(
-                f"{place} is sent as it stands, and looks like the name of a variable: write {meant}", key=place
+                f"{place} would be sent as it stands, and looks like the name of a variable: write {meant}",
+                key=place,
             )
         return key
 

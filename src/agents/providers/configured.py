@@ -175,6 +175,8 @@ def _naming_the_setting(config: ProviderConfig) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         place = error.key or str(error).partition(" ")[0]  # adapters begin with the setting they complain about
+        if place == "header":  # they name the one that is wrong
+            place = "headers"
         if place.partition(".")[0] in config.metadata:
             error.key = f"metadata.{place}"
         elif place in ("api_key", "language", "model", "voice"):

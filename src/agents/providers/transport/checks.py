@@ -51,7 +51,7 @@ def secret_key(api_key: str | Secret | None, *, setting: str = "api_key") -> Sec
         raise ConfigurationError(f"{setting} holds a line break: it was probably copied with one")
     if meant := misspelt_reference(value):
         raise ConfigurationError(
-            f"{setting} is sent as it stands, and looks like the name of a variable: write {meant}"
+            f"{setting} would be sent as it stands, and looks like the name of a variable: write {meant}"
         )
     return Secret(value) if value else None
 
