@@ -11,8 +11,19 @@ from aiohttp.test_utils import TestServer
 from livekit import rtc
 from livekit.agents import APIError, APIStatusError
 
-from agents.providers.adapters import CustomHTTPSTTAdapter, CustomWebSocketSTTAdapter
-from agents.providers.profiles import Profile, ProfileBatch, ProfileStreaming
+from agents.providers.adapters import (
+    CustomHTTPSTTAdapter,
+    CustomHTTPTTSAdapter,
+    CustomWebSocketSTTAdapter,
+    CustomWebSocketTTSAdapter,
+)
+from agents.providers.profiles import (
+    Profile,
+    ProfileBatch,
+    ProfileStreaming,
+    ProfileStreamingSynthesis,
+    ProfileSynthesis,
+)
 from agents.providers.protocol import Settings
 from agents.providers.vendors import Vendor
 
@@ -149,3 +160,38 @@ def test_a_url_that_addresses_are_made_from_gets_no_path(steps: list[Any], place
 )
 def test_nor_does_one_of_a_websocket(made: dict[str, Any]) -> None:
     assert listener("ws://localhost:80", **made).ws_url == "ws://localhost:80"
+
+
+SAYS: dict[str, Any] = {"url": "https://acme.test/say", "path": "/${voice}", "body": {"json": {"text": "${text}"}}}
+TALKS: dict[str, Any] = {
+    "url": "wss://acme.test/say",
+    "path": "/${voice}",
+    "text": [{"text": "${text}"}],
+    "end": [{"text": "END"}],
+    "results": {"switch": "kind", "rules": [{"case": "over", "event": "done"}]},
+}
+
+
+@pytest.mark.parametrize(("given", "asked"), [("", "/say/anna"), ("/say/", "/say/anna"), ("/other", "/other")])
+@pytest.mark.parametrize("socket", [False, True])
+async def test_a_voice_names_the_address_it_asked_at(
+    service: Service, given: str, asked: str, socket: bool
+) -> None:
+    service.status = 404
+    described = {"streaming_synthesis": TALKS} if socket else {"synthesis": SAYS}
+    profile = Profile.model_validate({"name": "acme", "title": "Acme", **described})
+    at = service.url.replace("http", "ws") if socket else service.url
+    voice: Any
+    if socket:
+        vendor = Vendor("acme", "Acme", streaming_synthesis=ProfileStreamingSynthesis(profile))
+        voice = CustomWebSocketTTSAdapter(at + given, KEY, voice="anna", vendor=vendor)
+    else:
+        vendor = Vendor("acme", "Acme", synthesis=ProfileSynthesis(profile))
+        voice = CustomHTTPTTSAdapter(at + given, KEY, voice="anna", vendor=vendor)
+    async with voice:
+        with pytest.raises(APIError) as raised:
+            async with voice.synthesize("hello") as speech:
+                async for _ in speech:
+                    raise AssertionError("no audio was sent")
+    assert service.paths == [asked]
+    assert f"acme at {at}{asked}: " in raised.value.message

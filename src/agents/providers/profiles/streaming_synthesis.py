@@ -70,6 +70,9 @@ class ProfileStreamingSynthesis(StreamingSynthesisProtocol):
     def converse(self, settings: Settings) -> SynthesisConversation:
         return _ProfileSpeech(self.plan, self.scope(settings))
 
+    def place(self, settings: Settings) -> str:
+        return self.plan.place(make_scope(self.profile, _SERVICE, settings))
+
     def check(self, settings: Settings) -> None:
         check_speech(self.profile, _SERVICE, self.plan.auth, settings)
 
@@ -108,9 +111,13 @@ class _Plan:
         """The messages of a *part* of the profile, for *scope*."""
         return self._writers[part].write(scope)
 
+    def place(self, scope: Scope) -> str:
+        """Where the WebSocket goes, before its query."""
+        return as_websocket(place_of(scope.settings.url, self.service.url, self._path, scope))
+
     def connect_request(self, scope: Scope) -> ConnectRequest:
         settings = scope.settings
-        url = as_websocket(place_of(settings.url, self.service.url, self._path, scope))
+        url = self.place(scope)
         headers = {
             **auth_headers(self.auth, scope),
             **headers_of(self._headers, self._profile, _SERVICE, scope),

@@ -62,6 +62,10 @@ class ProfileSynthesis(SynthesisProtocol):
     def __repr__(self) -> str:
         return f"ProfileSynthesis({self.name!r})"
 
+    def place(self, settings: Settings) -> str:
+        scope = make_scope(self.profile, "synthesis", settings)
+        return place_of(settings.url, self._synthesis.url, self._path, scope)
+
     def check(self, settings: Settings) -> None:
         check_speech(self.profile, "synthesis", self._auth, settings)
 

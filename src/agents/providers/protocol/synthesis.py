@@ -124,6 +124,10 @@ class SynthesisProtocol(ABC):
         """What an unsuccessful response means. The default reads the status and common error bodies."""
         return Failure(error_text(response), judge_status(response.status), status=response.status)
 
+    def place(self, settings: Settings) -> str:
+        """Where the service is asked with *settings*, for errors: their URL, with what the vendor adds to it."""
+        return settings.url
+
     def check(self, settings: Settings) -> None:
         """Refuse settings this vendor cannot serve, before any request is made.
 
@@ -247,6 +251,10 @@ class StreamingSynthesisProtocol(ABC):
     @abstractmethod
     def converse(self, settings: Settings) -> SynthesisConversation:
         """The talk on a new connection."""
+
+    def place(self, settings: Settings) -> str:
+        """Where the service is asked with *settings*, for errors: their URL, with what the vendor adds to it."""
+        return settings.url
 
     def check(self, settings: Settings) -> None:
         """Refuse settings this vendor cannot serve, before any connection is made.

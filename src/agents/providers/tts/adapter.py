@@ -222,7 +222,8 @@ class TTSAdapter(tts.TTS[Any]):
 
     def _api_error(self, failure: Failure, settings: Settings) -> APIError:
         """LiveKit's typed error for *failure*, without credentials and texts. Raise it ``from None``."""
-        return api_error(failure, vendor=self.provider, settings=settings)
+        asked = replace(settings, url=self._protocol.place(settings))
+        return api_error(failure, vendor=self.provider, settings=asked)
 
     async def __aenter__(self) -> Self:
         return self
