@@ -179,6 +179,20 @@ class TestAnswer:
 
         assert "longer than" in (await failure(session, await serve(handler), max_bytes=2**20)).message
 
+    async def test_a_key_is_missed_only_where_the_request_had_none(
+        self, serve: Serve, session: aiohttp.ClientSession
+    ) -> None:
+        async def handler(request: web.Request) -> web.Response:
+            return web.Response(status=401)
+
+        bare = Settings(await serve(handler))
+        for sent, missed in (({}, True), ({"Authorization": "Bearer of-an-account"}, False)):
+            with pytest.raises(ConnectionFailed) as refused:
+                await exchange(
+                    session, HttpRequest("POST", bare.url, headers=sent), settings=bare, timeout=TIMEOUT
+                )
+            assert ("none was given" in refused.value.failure.message) is missed
+
     async def test_a_body_of_exactly_the_limit_is_accepted(
         self, serve: Serve, session: aiohttp.ClientSession
     ) -> None:

@@ -243,5 +243,22 @@ def test_a_credential_in_another_place_is_one(settings: Settings) -> None:
     assert with_remedy("HTTP 401", 401, settings) == "HTTP 401: check the API key"
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("wss://host/", {"Authorization": "AWS4-HMAC-SHA256 Credential=…"}),
+        ("wss://host/?X-Amz-Signature=abcdef", {}),
+        ("wss://host/", {}),
+        ("wss://host/", {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}),
+    ],
+)
+def test_a_credential_that_the_vendor_found_for_itself_is_one(url: str, sent: dict[str, str]) -> None:
+    """Google's accounts and Amazon's signatures are no API keys, and come from elsewhere."""
+    asked = cast(aiohttp.RequestInfo, SimpleNamespace(url=url, headers=CIMultiDict(sent)))
+    refused = aiohttp.WSServerHandshakeError(asked, (), message="Invalid", status=403)
+    failure = failure_of_exception(refused, Settings("wss://host/"), doing="connecting")
+    assert ("none was given" in failure.message) is ("Authorization" not in sent and "?" not in url)
+
+
 def test_other_remedies_have_nothing_to_do_with_a_key() -> None:
     assert with_remedy("HTTP 404", 404, Settings("wss://host/")) == "HTTP 404: check the URL and the model"

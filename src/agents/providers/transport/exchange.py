@@ -173,7 +173,7 @@ async def _open_answer(
             if reply.status < 400:
                 raise RedirectRefused(reply.status, _redirect_target(reply))
             reason = await _beginning(reply, min(max_bytes, _MAX_ERROR_BYTES))
-        failure = _refusal(replace(head, body=reason), settings, judge)
+        failure = _refusal(replace(head, body=reason), settings, judge, reply.request_info)
     except Exception as error:
         failure = failure_of_exception(error, settings, doing=_WAITING, session=session)
     # Outside the handler: aiohttp's exceptions hold the request with its headers, so none may stay in __context__.
@@ -258,7 +258,9 @@ def failure_of_response(response: HttpResponse) -> Failure:
     return Failure(error_text(response), judge_status(response.status), status=response.status)
 
 
-def _refusal(response: HttpResponse, settings: Settings, judge: Judge | None) -> Failure:
+def _refusal(
+    response: HttpResponse, settings: Settings, judge: Judge | None, asked: aiohttp.RequestInfo
+) -> Failure:
     """The failure of an unsuccessful response, with the reason, the remedy and the wait it asks for."""
     try:
         failure = (judge or failure_of_response)(response)
@@ -266,7 +268,7 @@ def _refusal(response: HttpResponse, settings: Settings, judge: Judge | None) ->
         failure = failure_of_response(response)
     reason = settings.redact(failure.message, limit=300)
     failure.message = with_remedy(
-        f"HTTP {response.status}" + (f" ({reason})" if reason else ""), response.status, settings
+        f"HTTP {response.status}" + (f" ({reason})" if reason else ""), response.status, settings, asked
     )
     if failure.status is None:
         failure.status = response.status

@@ -64,7 +64,7 @@ def failure_of_exception(
             Verdict.PERMANENT,
         )
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return failure_of_handshake(error.status, error.headers, error.message, settings)
+        return failure_of_handshake(error, settings)
     if isinstance(error, aiohttp.ClientResponseError):
         return failure_of_response_error(error, settings)
     verdict = Verdict.TRANSIENT
@@ -114,17 +114,16 @@ def failure_of_response_error(error: aiohttp.ClientResponseError, settings: Sett
     if isinstance(error, aiohttp.ContentTypeError):  # says only that the error page is no JSON
         text = f"HTTP {error.status}"
     return Failure(
-        with_remedy(text, error.status, settings),
+        with_remedy(text, error.status, settings, error.request_info),
         judge_status(error.status),
         status=error.status,
         retry_after=retry_after,
     )
 
 
-def failure_of_handshake(
-    status: int, headers: Mapping[str, str] | None, message: str, settings: Settings
-) -> Failure:
+def failure_of_handshake(error: aiohttp.WSServerHandshakeError, settings: Settings) -> Failure:
     """The failure behind an HTTP answer that is no WebSocket."""
+    status, headers, message = error.status, error.headers, error.message
     if status == 101:  # it agrees to something, and not to this
         text = f"the handshake is not valid ({settings.redact(message, limit=120)}); check the URL"
         return Failure(text, Verdict.PERMANENT, detail={"malformed": True})
@@ -137,9 +136,8 @@ def failure_of_handshake(
     text = f"the handshake was refused with HTTP {status}" + (
         f" ({settings.redact(reason, limit=200)})" if reason else ""
     )
-    return Failure(
-        with_remedy(text, status, settings), judge_status(status), status=status, retry_after=retry_after
-    )
+    text = with_remedy(text, status, settings, error.request_info)
+    return Failure(text, judge_status(status), status=status, retry_after=retry_after)
 
 
 def failure_of_close(
@@ -165,18 +163,26 @@ def failure_of_close(
     return Failure(with_remedy(text, code, settings), judge_close(code, table), status=code)
 
 
-def with_remedy(text: str, status: int | None, settings: Settings) -> str:
-    """*text* and what to do about *status*, which may come of *settings* without a credential."""
+def with_remedy(
+    text: str, status: int | None, settings: Settings, asked: aiohttp.RequestInfo | None = None
+) -> str:
+    """*text* and what to do about *status*, which may come of *settings* without a credential.
+
+    Args:
+        asked: the request that was refused, if it is known: a vendor may have found a credential for itself.
+    """
     remedy = remedy_for(status)
-    if "API key" in remedy and not _holds_credentials(settings):
+    if "API key" in remedy and not _holds_credentials(settings, asked):
         names = " or ".join(settings.key_variables)
         remedy += f" (none was given{f', nor found in {names}' if names else ''})"
     return f"{text}: {remedy}" if remedy else text
 
 
-def _holds_credentials(settings: Settings) -> bool:
-    named = any(map(is_secret_name, (*settings.headers, *settings.options)))
-    return bool(named or settings.api_key or secrets_in_url(settings.url))
+def _holds_credentials(settings: Settings, asked: aiohttp.RequestInfo | None) -> bool:
+    sent, url = (asked.headers, str(asked.url)) if asked is not None else ((), "")
+    own = (name for name in sent if name.lower() != "sec-websocket-key")  # which is none
+    named = any(map(is_secret_name, (*settings.headers, *settings.options, *own)))
+    return bool(named or settings.api_key or secrets_in_url(settings.url) or secrets_in_url(url))
 
 
 def api_error(failure: Failure, *, vendor: str, settings: Settings) -> APIError:
