@@ -117,7 +117,6 @@ class Service:
     def _url(self, way: Literal["streaming", "batch"]) -> str:
         if self.url is not None:
             return self.url
-        from ..transport.checks import environment_key
         from ..vendors import find_vendor
 
         vendor = find_vendor(self.vendor or "auto")
@@ -127,11 +126,6 @@ class Service:
                 other = "--http" if way == "streaming" else "--ws"
                 raise ConfigurationError(f"{vendor.name} cannot be spoken to this way: use {other}")
             raise ConfigurationError(f"{vendor.name} has no address of its own: give --url")
-        if vendor.key_variables and not self.api_key and environment_key(vendor.key_variables) is None:
-            raise ConfigurationError(
-                f"{vendor.title} wants a key: set the environment variable {' or '.join(vendor.key_variables)}, "
-                "or give --api-key"
-            )
         return str(url)
 
 

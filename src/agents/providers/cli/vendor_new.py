@@ -25,8 +25,9 @@ title: TITLE
 links: {documentation: "https://speech.example.com/docs"}
 key_environment: VARIABLE_API_KEY  # where the key is taken from when the user gives none
 
-# How the key travels. Or {query: token}, or {subprotocols: ["token", "${key}"]}; leave it out where the key is in
-# the first message, as in opening: [{json: {token: "${key}"}}]. required: false: there may be none.
+# How the key travels. Or {query: token}, or {subprotocols: ["token", "${key}"]}; with required: false there may be
+# none. Leave it out where the key is in the first message, as in opening: [{json: {token: "${key}"}}]; there it is
+# key_required: false, beside key_environment.
 auth: {header: Authorization, value: "Bearer ${key}"}
 """
 
