@@ -6,6 +6,7 @@ Every path in a profile is JMESPath (https://jmespath.org). One that is only nam
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ def _checked(path: str) -> str:
     if _PLAIN.fullmatch(path):
         return path
     try:
-        jmespath.compile(path)
+        parsed = jmespath.compile(path).parsed
     except jmespath.exceptions.JMESPathError as error:
         reason = str(error).partition("\n")[0]
         remedy = "see https://jmespath.org"
@@ -65,7 +66,28 @@ def _checked(path: str) -> str:
             quoted = ".".join(f'"{name}"' if "-" in name else name for name in path.split("."))
             remedy = f"write '{quoted}'"
         raise ValueError(f"{path!r} is not a JMESPath expression ({reason}): {remedy}") from None
+    _check_functions(path, parsed)
     return path
+
+
+def _check_functions(path: str, node: Any) -> None:
+    """Refuse functions that are none, and calls of others than they take: JMESPath looks when a message comes."""
+    if not isinstance(node, dict):
+        return
+    children = node["children"]
+    if node["type"] == "function_expression":
+        known, name = _Functions.FUNCTION_TABLE, node["value"]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            raise ValueError(f"{path!r}: there is no function {name!r}; {hint}")
+        signature = known[name]["signature"]
+        more = bool(signature) and bool(signature[-1].get("variadic"))
+        if len(children) < len(signature) or (len(children) > len(signature) and not more):
+            count = f"{len(signature)} value{'' if len(signature) == 1 else 's'}{' or more' if more else ''}"
+            raise ValueError(f"{path!r}: {name} takes {count}, not {len(children)}")
+    for child in children:
+        _check_functions(path, child)
 
 
 Path = Annotated[str, AfterValidator(_checked)]
