@@ -686,6 +686,16 @@ def test_a_reply_without_text_is_told_by_its_keys_and_not_by_what_they_hold(body
         answered(body)
 
 
+def test_a_field_beside_the_text_costs_no_text() -> None:
+    """A function refuses a value it does not take, which is no reason to lose what was said."""
+    body = {"lines": [{"say": "hi"}], "billed": "58"}
+    assert answered(body, billed_audio="percent(billed)").text == "hi"
+    failure = failed(
+        422, {"fault": {"text": 7}}, {"message": "join(' ', fault.text)", "code": "percent(fault.id)"}
+    )
+    assert failure.verdict is Verdict.PERMANENT
+
+
 def test_a_reply_without_what_is_to_be_saved_is_told_by_its_path() -> None:
     steps = [{"save": {"job": "job.identity"}}, {"method": "GET", "url": "${url}/${saved.job}"}]
     flow = ProfileBatch(profile(batch={"steps": steps, "result": {"text": "text"}})).recognise(

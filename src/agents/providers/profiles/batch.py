@@ -27,7 +27,7 @@ from ..protocol import (
 from ..protocol.batch import BatchFlow
 from .fields import compile_condition, compile_segment
 from .options import check_options, put_into_body
-from .paths import compile_first, compile_optional, compile_path, plain_steps
+from .paths import compile_optional, plain_steps
 from .requests import (
     Query,
     Saving,
@@ -144,7 +144,7 @@ class _Step:
         self.every = repeat.every if repeat is not None else 0.0
         self._until = compile_condition(repeat.until) if repeat is not None else None
         self._failed = compile_condition(repeat.failed) if repeat is not None else None
-        self._reason = compile_path(repeat.reason) if repeat is not None and repeat.reason is not None else None
+        self._reason = compile_optional(repeat.reason) if repeat is not None and repeat.reason else None
 
     def request(self, scope: Scope, audio: Pcm) -> HttpRequest:
         headers = {
@@ -242,8 +242,8 @@ class _ErrorReader:
     """Reads replies with an error status."""
 
     def __init__(self, error: ErrorReply) -> None:
-        self._message = compile_first(error.message) if error.message is not None else None
-        self._code = compile_first(error.code) if error.code is not None else None
+        self._message = compile_optional(error.message) if error.message is not None else None
+        self._code = compile_optional(error.code) if error.code is not None else None
         self._codes = {str(code): Verdict(verdict) for code, verdict in error.codes.items()}
 
     def read(self, response: HttpResponse, usual: Failure) -> Failure:
@@ -283,7 +283,7 @@ class _ResultReader:
         self._has_text = compile_optional(result.text)
         self._paths = [result.text] if isinstance(result.text, str) else result.text
         self._plain_text = result.plain_text
-        self._billed = compile_path(result.billed_audio) if result.billed_audio is not None else None
+        self._billed = compile_optional(result.billed_audio) if result.billed_audio is not None else None
         self._scale = SCALES[result.unit]
         self._has_failed = compile_condition(result.failed)
         said = ("message", "code", "verdict", "codes", "code_is")
