@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 from livekit.agents.language import LanguageCode
 from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
 from livekit.agents.types import TimedString
@@ -83,6 +84,32 @@ def test_words_said_without_times_are_not_said_again() -> None:
         given=8.0,
     )
     assert listener.heard == ["(", "!one two three", ")", "(", "!four five", ")"]
+
+
+@pytest.mark.parametrize("late", [0, 2])
+@pytest.mark.parametrize("portion", [1, 2, 4, 7])
+@pytest.mark.parametrize("first", [1, 3, 5])
+@pytest.mark.parametrize("again", [False, True], ids=["one takes over", "two take over"])
+def test_where_audio_is_not_kept_the_repetition_may_begin_anywhere(
+    late: int, portion: int, first: int, again: bool
+) -> None:
+    """A word a second, whose final comes *late*; of the words said, those before second 6 are not heard again."""
+    words = [f"word{n}" for n in range(26)]
+    listener = Listener()
+
+    def hears(start: int, stop: int, count: int, late: int) -> None:
+        for n in range(start, stop, count):
+            end = min(n + count, stop)
+            listener.hear(say(FINAL, " ".join(words[n:end])), given=float(end + late))
+
+    hears(0, 20, first, late)
+    listener.transcript.began(6.0)
+    if again:  # and leaves in the middle of what it repeats
+        hears(6, 12, portion, 20)
+        listener.transcript.began(6.0)
+    hears(6, 26, portion, 20)
+    heard = [word for text in listener.heard if text[0] == "!" for word in text[1:].split()]
+    assert heard == words
 
 
 def test_only_the_new_end_of_a_final_is_said() -> None:

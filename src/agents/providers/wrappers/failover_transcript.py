@@ -65,6 +65,8 @@ class JoinedTranscript:
         self._final_is_late = False  # END had to be said without it
         self._said: list[_Said] = []
         self._again: list[_Said] = []  # what the recogniser may still repeat
+        self._let_go = False  # not all audio of what was said is kept
+        self._may_begin_later = False  # so the repetition may begin anywhere in it
         self._misses = 0
         # of the recogniser that speaks now
         self._origin = 0.0
@@ -83,8 +85,11 @@ class JoinedTranscript:
         self._misses = 0
         self.end_held = False  # its final comes from the new one, and then its end
         self.timed = None
+        self._let_go = self._let_go or origin > self.acknowledged
         self.acknowledged = max(self.acknowledged, origin)
         self._said = [said for said in self._said if not said.covered and said.by > origin][-_MAX_SAID:]
+        self._let_go = self._let_go and bool(self._said)
+        self._may_begin_later = self._let_go
         self._again = list(self._said)
 
     def settled(self, position: float) -> None:
@@ -170,7 +175,7 @@ class JoinedTranscript:
             return self._retract()
         fresh = text
         if self._again:
-            fresh, _ = repeated_prefix([said.word for said in self._again], text)
+            fresh, _ = repeated_prefix([said.word for said in self._again], text, cut=self._may_begin_later)
             if not fresh or (fresh == text and not self._is_new(data)):
                 return []
         out = self._speak()
@@ -249,12 +254,13 @@ class JoinedTranscript:
 
     def _without_said(self, text: str, end: float | None) -> str:
         """Take off the beginning of *text* what was said before."""
-        fresh, met = repeated_prefix([said.word for said in self._again], text)
+        fresh, met = repeated_prefix([said.word for said in self._again], text, cut=self._may_begin_later)
         if met:
             if end is not None:
                 for said in self._again[:met]:
                     said.covered = True
             self._again = self._again[met:]
+            self._may_begin_later = False
         else:
             self._misses += 1
         if end is not None:  # the order of the audio is the order of the words
