@@ -115,36 +115,6 @@ async def test_it_is_closed_however_often_the_stream_is_cancelled(between: int) 
             assert link.closed
 
 
-def test_threads_that_forget_the_same_event_loop_are_not_in_each_others_way() -> None:
-    class Interrupted(asyncio.SelectorEventLoop):
-        """Another thread goes first when this loop is asked whether it is over."""
-
-        meanwhile: Any = None
-
-        def is_closed(self) -> bool:
-            meanwhile, self.meanwhile = self.meanwhile, None
-            if meanwhile is not None:
-                thread = threading.Thread(target=meanwhile)
-                thread.start()
-                thread.join()
-            return super().is_closed()
-
-    async def prewarm(*, close: bool = True) -> None:
-        voxport.prewarm()
-        if close:
-            await voxport.aclose()
-        else:
-            await asyncio.wait([task for _, task in voxport._prewarmed.all()])
-
-    voxport = CustomWebSocketSTTAdapter("ws://127.0.0.1:1/")  # nobody is there
-    over = Interrupted()
-    over.run_until_complete(prewarm(close=False))
-    over.run_until_complete(voxport._source.aclose())
-    over.close()
-    over.meanwhile = lambda: asyncio.run(prewarm())
-    asyncio.run(prewarm())
-
-
 async def test_one_that_takes_too_long_is_not_waited_for() -> None:
     stuck = asyncio.Event()
 
