@@ -85,14 +85,14 @@ async def test_one_may_remove_another_that_is_due() -> None:
     assert called == ["first"]
 
 
-def test_each_loop_has_its_own_and_takes_it_along() -> None:
+def test_each_loop_has_its_own_which_is_gone_with_the_next() -> None:
     async def mine() -> weakref.ref[Ticker]:
         assert ticker() is ticker()
         return weakref.ref(ticker())
 
-    one = asyncio.run(mine())
+    one, other = asyncio.run(mine()), asyncio.run(mine())
     gc.collect()
-    assert one() is None
+    assert one() is None is not other()
 
 
 def never(now: float) -> None:

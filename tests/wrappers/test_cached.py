@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from agents.providers.base import ConfigurationError
 from agents.providers.stt.adapter import STTAdapter
 from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
+from agents.providers.transport.event_loops import PerLoop
 from agents.providers.wrappers.cached import CachedSTTAdapter, MemoryCache, RedisCache
 from agents.providers.wrappers.caches import CacheUnavailable
 from agents.providers.wrappers.metered import MeteredSTTAdapter
@@ -625,7 +627,7 @@ class TestRedis:
         self, redis_cache: RedisCache, http: CustomHTTPSTTAdapter
     ) -> None:
         await text_of(cached(http, cache=redis_cache), frame())
-        client = redis_cache._clients[asyncio.get_running_loop()]
+        client = redis_cache._clients.here()
         (key,) = await client.keys(redis_cache._prefix + "*")
         assert len(key) == len(redis_cache._prefix) + 64
         assert 0 < await client.pttl(key) <= 86_400_000
@@ -667,7 +669,7 @@ class TestRedis:
         cache = RedisCache(redis_process.url, prefix="refuses:", timeout=5.0, rest=60.0)
         wrapper = cached(http, cache=cache)
         await text_of(wrapper, frame())
-        client = cache._clients[asyncio.get_running_loop()]
+        client = cache._clients.here()
         (key,) = await client.keys("refuses:*")
         await client.delete(key)
         await client.lpush(key, "no transcript")
@@ -691,12 +693,12 @@ class TestRedis:
         for turn in range(2):
             for loop in loops:
                 loop.run_until_complete(cache.set(f"{turn}", b"x"))
-        assert len(cache._clients) == 2, "each loop keeps its connection"
+        assert len(cache._clients.all()) == 2, "each loop keeps its connection"
         for loop in loops:
             assert loop.run_until_complete(cache.get("0")) == b"x"
             loop.run_until_complete(cache.aclose())
             loop.close()
-        assert not cache._clients
+        assert cache._clients.all() == []
 
     async def test_with_the_wrong_password_is_done_without(
         self, redis_process: Redis, http: CustomHTTPSTTAdapter, caplog: pytest.LogCaptureFixture
@@ -770,7 +772,9 @@ async def test_a_cancellation_that_meets_the_answer_of_redis_is_not_lost(monkeyp
         asyncio.get_running_loop().call_soon(call.cancel)
         return b"nobody takes it"
 
-    monkeypatch.setattr(cache, "_connected", lambda command: answer)
+    async def close() -> None: ...
+
+    monkeypatch.setattr(cache, "_clients", PerLoop(lambda: SimpleNamespace(get=answer, aclose=close)))
     call = asyncio.ensure_future(cache.get("key"))
     with pytest.raises(asyncio.CancelledError):
         await call

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from collections.abc import Callable
 from time import monotonic
+
+from ..transport.event_loops import PerLoop
 
 __all__ = ["Ticker", "ticker"]
 
@@ -65,13 +66,9 @@ class Ticker:
             self._arm(now)
 
 
-_tickers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Ticker] = weakref.WeakKeyDictionary()
+_tickers = PerLoop(Ticker)
 
 
 def ticker() -> Ticker:
     """The ticker of the running event loop."""
-    loop = asyncio.get_running_loop()
-    found = _tickers.get(loop)
-    if found is None:
-        found = _tickers[loop] = Ticker()
-    return found
+    return _tickers.here()

@@ -37,6 +37,10 @@ class PerLoop(Generic[_T]):
             self._kept[loop] = self._make()
         return self._kept[loop]
 
+    def if_any(self) -> _T | None:
+        """That of the running loop, if it has one."""
+        return self._kept.get(asyncio.get_running_loop())
+
     def take(self) -> _T | None:
         """That of the running loop, if it has one, which is not kept any longer."""
         self._forget_loops_that_are_over()

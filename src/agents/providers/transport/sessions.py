@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import weakref
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 import aiohttp
 from livekit.agents import utils
 
+from .event_loops import PerLoop
 from .failures import RedirectRefused
 
 __all__ = ["SessionSource", "redirects_refused"]
@@ -33,35 +33,31 @@ class SessionSource:
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._given = session
-        self._own: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._own: PerLoop[aiohttp.ClientSession] = PerLoop(_open_session)
 
     def get(self) -> aiohttp.ClientSession:
         """The session to use now. Call it on the event loop."""
         if self._given is not None:
             return self._given
-        loop = asyncio.get_running_loop()
-        own = self._own.get(loop)
+        own = self._own.if_any()
         if own is None:
             try:
                 return utils.http_context.http_session()
             except RuntimeError:  # outside a job: LiveKit has no session to give
                 pass
-        if own is None or own.closed:
-            self._forget_loops_that_are_over()
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS)
-            own = self._own[loop] = aiohttp.ClientSession(connector=connector)
-        return own
-
-    def _forget_loops_that_are_over(self) -> None:
-        for loop in list(self._own):  # in one step: other threads add and forget at the same time
-            if loop.is_closed():
-                self._own.pop(loop, None)
+        elif own.closed:
+            self._own.take()
+        return self._own.here()
 
     async def aclose(self) -> None:
         """Close the session of this event loop if it is an own one."""
-        own = self._own.pop(asyncio.get_running_loop(), None)
+        own = self._own.take()
         if own is not None and not own.closed:
             await own.close()
+
+
+def _open_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_SECONDS))
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
 from typing import Any, Protocol
 
 from ..base import ConfigurationError
 from ..redaction import safe_url
 from ..transport.bounded import bounded
 from ..transport.checks import positive_count, positive_seconds
+from ..transport.event_loops import PerLoop
 
 __all__ = ["CacheUnavailable", "MemoryCache", "RedisCache", "TranscriptCache"]
 
@@ -108,8 +108,7 @@ class RedisCache:
         self._url = url
         self._prefix = prefix
         self._resting_until = 0.0
-        # a client belongs to one event loop, and jobs of one process may run on several
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        self._clients: PerLoop[Any] = PerLoop(lambda: redis.asyncio.Redis.from_url(url, decode_responses=False))
         try:
             redis.asyncio.ConnectionPool.from_url(url)
         except (ValueError, AttributeError, TypeError):
@@ -130,7 +129,7 @@ class RedisCache:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
+        client = self._clients.take()
         if client is not None:
             await client.aclose()
 
@@ -139,7 +138,7 @@ class RedisCache:
         if loop.time() < self._resting_until:
             raise CacheUnavailable(f"{self!r} does not answer")
         try:
-            return await bounded(self._connected(command)(*arguments, **options), self._timeout)
+            return await bounded(getattr(self._clients.here(), command)(*arguments, **options), self._timeout)
         except self._redis.ResponseError as error:
             # It is there, and another key may do: its memory is full, or there is no text under this key.
             reason = f"{self!r} refuses {command}: {type(error).__name__}"
@@ -147,11 +146,3 @@ class RedisCache:
             self._resting_until = loop.time() + self._rest
             reason = f"{self!r} does not answer: {type(error).__name__}"
         raise CacheUnavailable(reason)  # outside the handler: the cause may carry what the URL carries
-
-    def _connected(self, command: str) -> Any:
-        """The client's method *command*."""
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = self._redis.asyncio.Redis.from_url(self._url, decode_responses=False)
-        return getattr(client, command)
