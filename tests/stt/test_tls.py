@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 from livekit.agents import APIError
 from typing_extensions import Self
 from vendor_server import Connection, Tuned, VendorServer, frames, ramp, texts
@@ -24,32 +19,6 @@ from agents.providers.stt.http import CustomHTTPSTTAdapter
 from agents.providers.stt.streaming import CustomWebSocketSTTAdapter
 
 KEY = "sk-very-secret-0123456789"
-HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-ELSEWHERE = x509.DNSName("elsewhere.test")
-
-
-def certified(folder: Path, name: x509.GeneralName) -> Path:
-    """A file with a key and the certificate for *name* that it has signed itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voxport test")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(who)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, *form) + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
 
 
 class TlsServer(VendorServer):
@@ -96,7 +65,7 @@ def trusting(pem: Path) -> aiohttp.ClientSession:
 @pytest.mark.filterwarnings("ignore:.*_SSLProtocolTransport:pytest.PytestUnraisableExceptionWarning")
 async def test_a_server_with_a_good_certificate_is_talked_to(tmp_path: Path) -> None:
     """Also after a drop: so it is the certificate that makes the difference in the other tests."""
-    pem = certified(tmp_path, HERE)
+    pem = certificate(tmp_path, address="127.0.0.1")
     async with TlsServer(pem, breaks_in_the_middle, answers) as server, trusting(pem) as session:
         async with CustomWebSocketSTTAdapter(
             server.at("wss"), KEY, vendor=Tuned(), http_session=session
@@ -108,7 +77,7 @@ async def test_a_server_with_a_good_certificate_is_talked_to(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("trusted", [False, True], ids=["self-signed", "of another host"])
 async def test_a_server_without_a_good_certificate_gets_nothing(tmp_path: Path, trusted: bool) -> None:
-    pem = certified(tmp_path, ELSEWHERE if trusted else HERE)
+    pem = certificate(tmp_path, address="127.0.0.2" if trusted else "127.0.0.1")
     async with TlsServer(pem, answers) as server, trusting(pem) if trusted else aiohttp.ClientSession() as session:
         streaming = CustomWebSocketSTTAdapter(server.at("wss"), KEY, vendor=Tuned(), http_session=session)
         batch = CustomHTTPSTTAdapter(server.at("https"), KEY, http_session=session)

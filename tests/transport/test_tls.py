@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Generator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 
 from agents.providers.protocol import ConnectRequest, Failure, HttpRequest, HttpResponse, Settings, Verdict, Wait
 from agents.providers.redaction import Secret
@@ -26,29 +21,6 @@ from agents.providers.transport.sessions import SessionSource
 from agents.providers.transport.sockets import open_socket
 
 KEY = "key-4711-very-secret"
-
-
-def certificate(folder: Path, *, address: str, days: int = 1) -> Path:
-    """A file with a certificate that signs itself, and its key. It names *address*, and ends in so many days."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "voxport test")])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=9))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file = folder / "server.pem"
-    file.write_bytes(key.private_bytes(*plain) + made.public_bytes(serialization.Encoding.PEM))
-    return file
 
 
 class Secure:
