@@ -97,7 +97,7 @@ async def test_a_service_that_says_nothing_is_given_up(ready: bool) -> None:
 async def test_the_end_of_the_input_does_not_wait_for_a_vendor_that_asks_for_patience(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(websocket, "_GIVE_UP_SECONDS", 0.5)
+    monkeypatch.setattr(websocket, "GIVE_UP_SECONDS", 0.5)
 
     async def never(c: Connection) -> None:
         raise AssertionError("it refuses everybody")

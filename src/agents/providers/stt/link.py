@@ -17,7 +17,7 @@ from ..transport.failures import ConnectionFailed, failure_of_exception
 from ..transport.sessions import SessionSource
 from ..transport.sockets import Socket, close_within, cut, failure_of_end, made_within, open_socket
 
-__all__ = ["Link", "connect", "mistake"]
+__all__ = ["Link", "connect", "late", "mistake"]
 
 MAX_MESSAGE_BYTES = 1 << 20
 """No vendor's message comes near this; a larger one ends the connection."""
@@ -243,13 +243,13 @@ class Link:
         """
         traits = self.traits
         if not self.live and now - self.opened_at > traits.ready_seconds:
-            return _late(f"not ready within {traits.ready_seconds:g} s")
+            return late(f"not ready within {traits.ready_seconds:g} s")
         stall = traits.stall_seconds
         if self.send_began is not None and now - self.send_began > stall:
-            return _late(f"it takes no audio since {stall:g} s")
+            return late(f"it takes no audio since {stall:g} s")
         heartbeat = traits.heartbeat_seconds or 0.0
         if self._pinged_at > self.last_heard and now - self._pinged_at > heartbeat / 2:
-            return _late(f"it does not answer a ping since {heartbeat / 2:g} s")
+            return late(f"it does not answer a ping since {heartbeat / 2:g} s")
         return None
 
     def sent_speech(self, samples: int, now: float) -> None:
@@ -281,7 +281,7 @@ class Link:
             # nobody looked for speech at first: what was found as soon as somebody did began before
             if self._loud_from - since > 1.25 * self.suspicious_after:
                 since = self._loud_from
-        return _late(f"it answers nothing since {stall:g} s") if now - since > stall else None
+        return late(f"it answers nothing since {stall:g} s") if now - since > stall else None
 
     def excuse(self, now: float) -> None:
         """The vendor's silence until *now* was right."""
@@ -318,7 +318,8 @@ class Link:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _late(text: str) -> Failure:
+def late(text: str) -> Failure:
+    """The failure of a vendor that lets too much time go by."""
     return Failure(text, detail={"timeout": True})
 
 

@@ -8,8 +8,8 @@ How it works, from top to bottom:
   silence of the vendor, idle connections, session limits.
 * A :class:`~.link.Link` is one connection: the socket and the protocol's conversation on it.
 * What a vendor's messages mean is the protocol's business, what LiveKit hears the assembler's, what must be sent
-  again the replay buffer's, and whether a vendor has said all there is the remainder's. None of them does I/O, and
-  nothing here knows a vendor.
+  again the replay buffer's, whether a vendor has said all there is the remainder's, and what is wrong when nothing
+  comes the lookout's. None of them does I/O, and nothing here knows a vendor.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from ..transport.failures import ConnectionFailed, api_error
 from .adapter import OnFailure
 from .direct import DirectStream
 from .link import Link, connect
+from .lookout import GIVE_UP_SECONDS, Lookout, tick_seconds
 from .outbox import Outbox
 from .remainder import Remainder
 from .ticker import ticker
@@ -67,9 +68,6 @@ _UNREADABLE_LIMIT = 100
 
 _AHEAD_SECONDS = 2.0
 """So much of a recording waits to be sent at most."""
-
-_GIVE_UP_SECONDS = 60.0
-"""After end_input, a vendor that cannot be reached for so long will not give the rest any more."""
 
 
 class WebSocketSpeechStream(DirectStream):
@@ -108,6 +106,7 @@ class WebSocketSpeechStream(DirectStream):
             on_gap=self._assembler.skipped,
         )
         self._remainder = Remainder(self._assembler, self._outbox, self._traits, answers_flush=stt._answers_flush)
+        self._lookout = Lookout(self._assembler, self._outbox, self._remainder)
         self._backoff = Backoff()
         self._failures_in_a_row = 0
         self._connects = 0
@@ -123,7 +122,7 @@ class WebSocketSpeechStream(DirectStream):
 
     async def _run(self) -> None:
         clock = ticker()
-        clock.add(self._tick, every=self._tick_seconds)
+        clock.add(self._tick, every=tick_seconds(self._traits))
         try:
             await self._supervise()
         finally:
@@ -242,7 +241,7 @@ class WebSocketSpeechStream(DirectStream):
         if not self._outbox.ended:
             self._input_ends = self._loop.create_future()
             await asyncio.wait({self._input_ends}, timeout=due - monotonic())
-        if self._outbox.ended and due - self._input_ended_at > _GIVE_UP_SECONDS:
+        if self._outbox.ended and due - self._input_ended_at > GIVE_UP_SECONDS:
             return False
         await asyncio.sleep(due - monotonic())
         return True
@@ -378,19 +377,6 @@ class WebSocketSpeechStream(DirectStream):
 
     # ------------------------------------------------------------------ the timer
 
-    @property
-    def _tick_seconds(self) -> float:
-        traits = self._traits
-        shortest = min(
-            traits.stall_seconds,
-            traits.drain_seconds,
-            traits.ready_seconds,
-            traits.keepalive_seconds or 4.0,
-            traits.heartbeat_seconds or 4.0,
-            traits.session_seconds or 4.0,
-        )
-        return float(min(max(shortest / 4, 0.02), 1.0))
-
     def _tick(self, now: float) -> None:
         if self._assembler.end_held:
             self._end_held_since = self._end_held_since or now
@@ -406,34 +392,15 @@ class WebSocketSpeechStream(DirectStream):
         if link is None or link.closed:
             return
         link.keep_heart_beating(now)
-        failure = link.trouble(now) or self._unanswered(link, now)
+        failure = self._lookout.failure(link, now, input_ended_at=self._input_ended_at)
         if failure is not None:
             link.fail(failure)
         elif link.closing:
-            self._watch_drain(link, now)
+            pass  # nothing is asked of it any more
         elif self._reconnect_wanted and not self._assembler.speaking:
             link.finish()
         elif link.live:
             self._keep_alive(link, now)
-
-    def _unanswered(self, link: Link, now: float) -> Failure | None:
-        """The failure of a vendor that does not answer speech, unless there is nothing to say about it."""
-        speaking = self._assembler.owes_text
-        failure = link.unanswered(now, speaking=speaking, last_audio_at=self._outbox.last_audio_at)
-        if failure is not None and self._remainder.is_silence() and not link.sends_speech:
-            link.excuse(now)
-            return None
-        return failure
-
-    def _watch_drain(self, link: Link, now: float) -> None:
-        """End a drain in which nothing more can come, however much the vendor still says."""
-        limit = link.traits.drain_seconds
-        # once all is final, messages are no reason to stay: some servers send heartbeats for ever
-        heard = link.last_sent if self._remainder.settled else max(link.last_received, link.last_sent)
-        if now - heard > limit:
-            link.fail(Failure(f"it neither finished nor closed within {limit:g} s", detail={"timeout": True}))
-        elif now - self._input_ended_at > _GIVE_UP_SECONDS:
-            link.fail(Failure(f"it has not finished within {_GIVE_UP_SECONDS:g} s", detail={"timeout": True}))
 
     def _keep_alive(self, link: Link, now: float) -> None:
         traits = link.traits
